@@ -1,0 +1,6 @@
+"""The Stack classes that both environments' apps compose, one module per tier."""
+
+from pm_stacks.base import Tier, TierStack, stack_id
+from pm_stacks.composition import Selection, SelectionError, compose_environment, stack_ids
+
+__all__ = ["Selection", "SelectionError", "Tier", "TierStack", "compose_environment", "stack_id", "stack_ids"]

@@ -1,0 +1,81 @@
+"""The replication between both databases as a stack."""
+
+import aws_cdk as cdk
+
+from pm_core import DataContract, NetworkContract, ReplicationContract, Settings
+from pm_replication import DatabaseReplication, DatabaseReplicationProps, ReplicatedDatabase
+from pm_stacks.base import TierStack
+
+
+class ReplicationStack(TierStack):
+    """DMS from source to target and back; lives in the target environment, reads the data tiers of both."""
+
+    def __init__(self, *, app: cdk.App, settings: Settings) -> None:
+        super().__init__(app=app, tier="replication", environment="target", settings=settings)
+        network = self.read(NetworkContract)
+        source = self.read(DataContract, environment="source")
+        target = self.read(DataContract, environment="target")
+        replication = DatabaseReplication(
+            self,
+            "Replication",
+            props=DatabaseReplicationProps(
+                environment=self.environment_name,
+                suffix=settings.environment_suffix,
+                subnet_ids=network.private_subnet_ids,
+                security_group_id=network.replication_security_group_id,
+                source=_database(source),
+                target=_database(target),
+                tables=settings.tables,
+                instance_class=settings.replication_instance_class,
+                engine_version=settings.replication_engine_version,
+                multi_az=settings.replication_multi_az,
+                # DMS verifies a server against a certificate that was imported into DMS first; there is none, so the
+                # verifying modes of the other clients are plain TLS here.
+                ssl_mode="none" if settings.database_ssl_mode == "disable" else "require",
+                slot_plugin=settings.slot_plugin,
+                service_roles=settings.replication_roles,
+                log_retention_days=settings.log_retention_days,
+            ),
+        )
+        self.publish(
+            ReplicationContract(
+                instance_arn=replication.instance.ref,
+                load_task_arn=replication.load_task.ref,
+                forward_task_arn=replication.forward_task.ref,
+                reverse_task_arn=replication.reverse_task.ref,
+                slot_plugin=settings.slot_plugin,
+            )
+        )
+        tasks = {
+            "Load": replication.load_task.ref,
+            "Forward": replication.forward_task.ref,
+            "Reverse": replication.reverse_task.ref,
+        }
+        for name, arn in tasks.items():
+            cdk.CfnOutput(self, f"{name}TaskArn", value=arn, description=f"The {name.lower()} replication task.")
+        cdk.CfnOutput(
+            self,
+            "StatusCommand",
+            value="aws dms describe-replication-tasks --without-settings --filters Name=replication-task-arn,Values="
+            + ",".join(tasks.values()),
+            description="Status and progress of all tasks; `pm status` adds lag, writer and weights.",
+        )
+        cdk.CfnOutput(
+            self,
+            "NextCommand",
+            value="pm preflight && pm replicate",
+            description="Checks, then starts the load; CloudFormation leaves tasks stopped.",
+        )
+        cdk.CfnOutput(
+            self,
+            "RollbackProcedure",
+            value="pm rollback && pm status",
+            description="From any phase: moves the writer back to the source and all weights with it. Do not start or "
+            "stop tasks by hand in between; run it again when it was interrupted.",
+        )
+
+
+def _database(contract: DataContract) -> ReplicatedDatabase:
+    return ReplicatedDatabase(
+        secret_arn=contract.dms_secret_arn, key_arn=contract.key_arn, database_name=contract.database_name
+    )

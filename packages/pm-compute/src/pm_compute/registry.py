@@ -1,0 +1,86 @@
+"""Where the payment service's images are kept."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from pm_compute.errors import PropsError
+from pm_core import RegistryContract, resource_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRegistryProps:
+    """What a registry needs to know.
+
+    Attributes:
+        environment: source or target.
+        suffix: The deployment's environmentSuffix.
+        kept_images: How many tagged images are kept for rolling back, at least 2. Default 50.
+        untagged_days: Days until an image without a tag is removed. Default 7.
+
+    Raises:
+        PropsError: Fewer than two kept images.
+
+    Source: AWS::ECR::Repository LifecyclePolicy.
+    """
+
+    environment: str
+    suffix: str
+    kept_images: int = 50
+    untagged_days: int = 7
+
+    def __post_init__(self) -> None:
+        if self.kept_images < 2:
+            raise PropsError(f"kept_images {self.kept_images}: keep at least 2, the running one and its predecessor")
+
+
+class PaymentRegistry(Construct):
+    """An encrypted repository whose tags never change meaning, scanned on push, emptied when it is deleted.
+
+    Attributes:
+        repository: The repository.
+        contract: What the registry tier publishes.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, props: PaymentRegistryProps) -> None:
+        super().__init__(scope, construct_id)
+        key = kms.Key(
+            self,
+            "Key",
+            alias=resource_name("alias", props.environment, props.suffix, qualifier="registry"),
+            description="Images of the payment service",
+            enable_key_rotation=True,
+            pending_window=cdk.Duration.days(7),
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.repository: ecr.IRepository = ecr.Repository(
+            self,
+            "Repository",
+            repository_name=resource_name("repository", props.environment, props.suffix, qualifier="payments"),
+            image_tag_mutability=ecr.TagMutability.IMMUTABLE,
+            image_scan_on_push=True,
+            encryption=ecr.RepositoryEncryption.KMS,
+            encryption_key=key,
+            empty_on_delete=True,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+            lifecycle_rules=[
+                ecr.LifecycleRule(
+                    rule_priority=1,
+                    description="Images that lost their tag",
+                    tag_status=ecr.TagStatus.UNTAGGED,
+                    max_image_age=cdk.Duration.days(props.untagged_days),
+                ),
+                ecr.LifecycleRule(
+                    rule_priority=2,
+                    description="Old releases",
+                    tag_status=ecr.TagStatus.ANY,
+                    max_image_count=props.kept_images,
+                ),
+            ],
+        )
+        self.contract = RegistryContract(
+            repository_name=self.repository.repository_name, repository_uri=self.repository.repository_uri
+        )

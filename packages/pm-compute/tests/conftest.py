@@ -1,0 +1,15 @@
+"""One stack for a construct, with the feature flags of the real deployment."""
+
+import json
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+
+_CDK_JSON = Path(__file__).parents[3] / "cdk.json"
+
+
+@pytest.fixture(scope="module")
+def stack() -> cdk.Stack:
+    context = json.loads(_CDK_JSON.read_text())["context"]
+    return cdk.Stack(cdk.App(context=context), "Stack", env=cdk.Environment(region="us-east-1"))

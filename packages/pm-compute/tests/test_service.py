@@ -1,0 +1,197 @@
+from dataclasses import replace
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template
+
+from pm_compute import Candidate, PaymentService, PaymentServiceProps, PropsError
+
+SOURCE = Candidate(
+    name="source",
+    secret_arn="arn:aws:secretsmanager:us-east-1:111122223333:secret:source-Abc",
+    key_arn="arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000001",
+)
+TARGET = Candidate(
+    name="target",
+    secret_arn="arn:aws:secretsmanager:us-east-1:111122223333:secret:target-Abc",
+    key_arn="arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002",
+)
+REPOSITORY_ARN = "arn:aws:ecr:us-east-1:111122223333:repository/payments"
+PUBLIC = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+PRIVATE = ["subnet-0123456789abcdef2", "subnet-0123456789abcdef3"]
+
+
+@pytest.fixture(scope="module")
+def props(stack: cdk.Stack) -> PaymentServiceProps:
+    return PaymentServiceProps(
+        environment="source",
+        suffix="dev1",
+        vpc=ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Vpc",
+            vpc_id="vpc-0123456789abcdef0",
+            availability_zones=["us-east-1a", "us-east-1b"],
+            public_subnet_ids=PUBLIC,
+            private_subnet_ids=PRIVATE,
+        ),
+        service_security_group=ec2.SecurityGroup.from_security_group_id(stack, "Service", "sg-0123456789abcdef0"),
+        load_balancer_security_group=ec2.SecurityGroup.from_security_group_id(
+            stack, "LoadBalancer", "sg-0123456789abcdef1", mutable=False
+        ),
+        repository_arn=REPOSITORY_ARN,
+        image="111122223333.dkr.ecr.us-east-1.amazonaws.com/payments:1.2.3",
+        candidates=(SOURCE, TARGET),
+        ssl_mode="verify-full",
+        desired_count=2,
+        max_count=8,
+        deregistration_delay_seconds=5,
+        log_retention_days=30,
+    )
+
+
+@pytest.fixture(scope="module")
+def template(stack: cdk.Stack, props: PaymentServiceProps) -> Template:
+    PaymentService(stack, "Payments", props=props)
+    return Template.from_stack(stack)
+
+
+def only(template: Template, resource_type: str) -> dict[str, Any]:
+    (resource,) = template.find_resources(resource_type).values()
+    properties: dict[str, Any] = resource["Properties"]
+    return properties
+
+
+def attributes(properties: dict[str, Any], key: str) -> dict[str, str]:
+    return {attribute["Key"]: attribute["Value"] for attribute in properties[key]}
+
+
+def statements(template: Template, role_name: str) -> dict[str, dict[str, Any]]:
+    (role,) = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": role_name}}).values()
+    (policy,) = role["Properties"]["Policies"]
+    return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+
+
+def test_container_gets_its_environment_and_no_secret_value(template: Template) -> None:
+    (container,) = only(template, "AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    assert {variable["Name"]: variable["Value"] for variable in container["Environment"]} == {
+        "PM_ENVIRONMENT": "source",
+        "PM_CANDIDATES": f"source={SOURCE.secret_arn},target={TARGET.secret_arn}",
+        "PM_SSL_MODE": "verify-full",
+        "PORT": "8080",
+    }
+    assert "Secrets" not in container
+    assert container["Image"].endswith("/payments:1.2.3")
+
+
+def test_container_is_confined_and_has_time_to_finish(template: Template) -> None:
+    (container,) = only(template, "AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["User"].split(":")[0] not in ("", "0", "root")
+    assert container["StopTimeout"] == 30
+    assert "Privileged" not in container
+
+
+def test_service_may_read_exactly_its_candidates_secrets(template: Template) -> None:
+    allowed = statements(template, "role-payments-task-source-dev1")
+    assert allowed["ReadSecrets"]["Action"] == "secretsmanager:GetSecretValue"
+    assert set(allowed["ReadSecrets"]["Resource"]) == {SOURCE.secret_arn, TARGET.secret_arn}
+    assert allowed["DecryptSecrets"]["Action"] == "kms:Decrypt"
+    assert set(allowed["DecryptSecrets"]["Resource"]) == {SOURCE.key_arn, TARGET.key_arn}
+    assert len(allowed) == 2
+
+
+def test_ecs_may_pull_one_image_and_write_one_log(template: Template) -> None:
+    allowed = statements(template, "role-payments-execution-source-dev1")
+    assert allowed["Pull"]["Resource"] == REPOSITORY_ARN
+    (group,) = template.find_resources("AWS::Logs::LogGroup")
+    assert allowed["Log"]["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
+    assert allowed["LogIn"]["Action"] == "ecr:GetAuthorizationToken"
+    # Attached with the role: a separate policy might come after the first task.
+    template.resource_count_is("AWS::IAM::Policy", 0)
+
+
+def test_service_runs_in_private_subnets_without_a_public_address(template: Template) -> None:
+    network = only(template, "AWS::ECS::Service")["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert network == {
+        "AssignPublicIp": "DISABLED",
+        "SecurityGroups": ["sg-0123456789abcdef0"],
+        "Subnets": PRIVATE,
+    }
+
+
+def test_deployment_keeps_all_tasks_and_rolls_itself_back(template: Template) -> None:
+    service = only(template, "AWS::ECS::Service")
+    assert service["DeploymentConfiguration"] == {
+        "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+        "MinimumHealthyPercent": 100,
+        "MaximumPercent": 200,
+    }
+    assert service["DesiredCount"] == 2
+    assert service["EnableExecuteCommand"] is False
+
+
+def test_load_balancer_faces_the_internet_and_lets_shifted_clients_go(template: Template) -> None:
+    load_balancer = only(template, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert load_balancer["Scheme"] == "internet-facing"
+    assert load_balancer["Subnets"] == PUBLIC
+    set_attributes = attributes(load_balancer, "LoadBalancerAttributes")
+    assert set_attributes["client_keep_alive.seconds"] == "60"
+    assert set_attributes["idle_timeout.timeout_seconds"] == "30"
+    assert set_attributes["deletion_protection.enabled"] == "false"
+
+
+def test_unhealthy_tasks_are_found_fast_and_stopping_ones_drained(template: Template) -> None:
+    group = only(template, "AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert (group["TargetType"], group["Port"], group["HealthCheckPath"]) == ("ip", 8080, "/health")
+    assert (group["HealthCheckIntervalSeconds"], group["HealthyThresholdCount"]) == (5, 2)
+    assert attributes(group, "TargetGroupAttributes")["deregistration_delay.timeout_seconds"] == "5"
+
+
+def test_listener_forwards_without_touching_security_groups(template: Template) -> None:
+    listener = only(template, "AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Port"], listener["Protocol"]) == (80, "HTTP")
+    template.resource_count_is("AWS::EC2::SecurityGroup", 0)
+
+
+def test_service_scales_on_cpu_and_memory(template: Template) -> None:
+    target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 8)
+    policies = template.find_resources("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    metrics = {
+        policy["Properties"]["PolicyName"]: policy["Properties"]["TargetTrackingScalingPolicyConfiguration"][
+            "PredefinedMetricSpecification"
+        ]["PredefinedMetricType"]
+        for policy in policies
+    }
+    assert metrics == {
+        "policy-payments-cpu-source-dev1": "ECSServiceAverageCPUUtilization",
+        "policy-payments-memory-source-dev1": "ECSServiceAverageMemoryUtilization",
+    }
+
+
+def test_logs_are_encrypted_kept_as_asked_and_deleted_with_the_stack(template: Template) -> None:
+    (group,) = template.find_resources("AWS::Logs::LogGroup").values()
+    (key,) = template.find_resources("AWS::KMS::Key")
+    assert group["Properties"] == {
+        "LogGroupName": "log-group-payments-source-dev1",
+        "RetentionInDays": 30,
+        "KmsKeyId": {"Fn::GetAtt": [key, "Arn"]},
+    }
+    assert group["DeletionPolicy"] == "Delete"
+
+
+def test_cluster_counts_its_tasks(template: Template) -> None:
+    assert only(template, "AWS::ECS::Cluster")["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
+
+
+def test_draining_longer_than_a_task_lives_is_refused(props: PaymentServiceProps) -> None:
+    with pytest.raises(PropsError, match="30 s"):
+        replace(props, deregistration_delay_seconds=30)
+
+
+@pytest.mark.parametrize(("desired", "most"), [(0, 8), (9, 8)])
+def test_counts_out_of_order_are_refused(props: PaymentServiceProps, desired: int, most: int) -> None:
+    with pytest.raises(PropsError, match="between 1 and max_count"):
+        replace(props, desired_count=desired, max_count=most)

@@ -1,0 +1,1 @@
+"""The migration engine and the pm command."""

@@ -1,0 +1,1 @@
+"""The engine's AWS side: one adapter per service, over boto3."""

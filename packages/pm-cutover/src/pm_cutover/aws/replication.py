@@ -1,0 +1,147 @@
+"""Replication between the two databases by DMS: three tasks, and one logical slot per direction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+from psycopg import sql
+
+from pm_core.contracts import ReplicationContract
+from pm_cutover.aws.session import AwsSession, as_pm_error
+from pm_cutover.aws.tasks import ReplicationTask
+from pm_cutover.database import Database, DatabaseUnreachableError, Environment
+from pm_cutover.deadlines import wait_for
+from pm_cutover.errors import PmError
+from pm_cutover.replication import ReplicationError
+
+# The slot that is read on each side: by the tasks that leave the source, and by the one that leaves the target.
+SLOTS: dict[Environment, str] = {"source": "pm_forward", "target": "pm_reverse"}
+SLOT_SECONDS = 60.0
+
+
+class DmsReplication:
+    """The protocol's ``Replication`` over DMS.
+
+    Source -> target is the task ``load`` until it has been stopped for a first cutover, and ``forward`` after a
+    rollback; target -> source is ``reverse``. Whoever of them runs is found out from DMS each time.
+
+    Args:
+        aws: Where.
+        contract: The tasks and the slots' output plugin.
+    """
+
+    def __init__(self, *, aws: AwsSession, contract: ReplicationContract) -> None:
+        self.load = ReplicationTask(aws=aws, arn=contract.load_task_arn)
+        self.forward = ReplicationTask(aws=aws, arn=contract.forward_task_arn)
+        self.reverse = ReplicationTask(aws=aws, arn=contract.reverse_task_arn)
+        self._plugin = contract.slot_plugin
+
+    def tasks_from(self, origin: Environment) -> tuple[ReplicationTask, ...]:
+        """The tasks that read from one side."""
+        return (self.load, self.forward) if origin == "source" else (self.reverse,)
+
+    def running_from(self, origin: Environment) -> ReplicationTask | None:
+        """The task that reads from one side now."""
+        return next((task for task in self.tasks_from(origin) if task.state().running), None)
+
+    def check_running(self, a: Database, b: Database) -> None:
+        """Raise unless a -> b runs and every table is loaded."""
+        with _replication_errors():
+            task = self.running_from(a.name)
+            if task is None:
+                states = ", ".join(
+                    f"{state.identifier} is {state.status}{f' ({state.message})' if state.message else ''}"
+                    for state in (task.state() for task in self.tasks_from(a.name))
+                )
+                raise ReplicationError(f"no replication {a.name} -> {b.name}: {states}; run `pm replicate`")
+            unfinished = [f"{load.table} ({load.state})" for load in task.loads() if not load.done]
+            if unfinished and task.state().migration_type != "cdc":
+                raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
+
+    def prepare_slot(self, b: Database) -> None:
+        """A fresh slot on ``b``."""
+        with _replication_errors(), b.connect() as connection:
+            self._drop_slot(connection, b)
+            self._create_slot(connection, b)
+
+    def keep_slot(self, a: Database) -> bool:
+        """Make the slot on ``a`` unless there is one; for the initial load.
+
+        Returns:
+            Whether it was made.
+        """
+        with _replication_errors(), a.connect() as connection:
+            if _slot(connection, SLOTS[a.name]) is not None:
+                return False
+            self._create_slot(connection, a)
+            return True
+
+    def discard_slot(self, b: Database) -> None:
+        """Drop the slot on ``b``; fine when there is none."""
+        with _replication_errors(), b.connect() as connection:
+            self._drop_slot(connection, b)
+
+    def stop(self, a: Database, b: Database) -> bool:  # noqa: ARG002 - the protocol names both sides
+        """Stop every task a -> b, then drop its slot."""
+        with _replication_errors():
+            running = [task for task in self.tasks_from(a.name) if task.state().status in {"running", "starting"}]
+            for task in running:
+                task.stop()
+            with a.connect() as connection:
+                dropped = self._drop_slot(connection, a)
+            return bool(running) or dropped
+
+    def start_from(self, b: Database, a: Database, lsn: str) -> bool:  # noqa: ARG002 - as above
+        """Start b -> a at a position in the WAL of ``b``."""
+        with _replication_errors():
+            task = self.forward if b.name == "source" else self.reverse
+            was_running = task.state().running
+            task.start_at(lsn)
+            return not was_running
+
+    def _create_slot(self, connection: psycopg.Connection[Any], database: Database) -> None:
+        connection.execute(
+            sql.SQL("set statement_timeout = {}").format(sql.Literal(int(SLOT_SECONDS * 1000)))
+        )  # it waits for every transaction that is open on the server
+        connection.execute("select pg_create_logical_replication_slot(%s, %s)", (SLOTS[database.name], self._plugin))
+
+    def _drop_slot(self, connection: psycopg.Connection[Any], database: Database) -> bool:
+        name = SLOTS[database.name]
+
+        def inactive() -> bool | None:
+            return None if _slot(connection, name) is True else True
+
+        if _slot(connection, name) is None:
+            return False
+        wait_for(
+            f"slot {name} on {database.name} to have no reader",
+            inactive,
+            timeout_seconds=SLOT_SECONDS,
+            interval_seconds=0.1,
+            advice="a replication task still reads it; stop that task and run again",
+        )
+        connection.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", (name,)
+        )
+        return True
+
+
+def _slot(connection: psycopg.Connection[Any], name: str) -> bool | None:
+    """Whether somebody reads the slot; None when there is no such slot."""
+    row = connection.execute("select active from pg_replication_slots where slot_name = %s", (name,)).fetchone()
+    return None if row is None else bool(row[0])
+
+
+@contextmanager
+def _replication_errors() -> Iterator[None]:
+    """The protocol knows one kind of error."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise ReplicationError(str(as_pm_error(error))) from error
+    except (PmError, DatabaseUnreachableError) as error:
+        raise ReplicationError(str(error)) from error
+    except psycopg.Error as error:
+        raise ReplicationError(f"replication slot: {str(error).strip()}") from error

@@ -1,0 +1,103 @@
+"""`pm cutover` and `pm rollback`: the writer moves, and on the way back the traffic with it."""
+
+from dataclasses import asdict, dataclass
+
+from pm_cutover.aws.traffic import Weights
+from pm_cutover.database import Database
+from pm_cutover.errors import RefusedError
+from pm_cutover.evidence import Value
+from pm_cutover.phases.gates import firing_alarms
+from pm_cutover.phases.run import Run, read_writer
+from pm_cutover.phases.shift import set_weights
+from pm_cutover.protocol import Limits, Outcome, move_writer
+
+BARRIER_SECONDS = 0.5
+LEASE_MARGIN_SECONDS = 1.0
+REVERSE_SECONDS = 600.0  # a DMS task takes minutes to start
+LAG_WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackResult:
+    """Where a rollback ended.
+
+    Attributes:
+        move: The writer's move; None when the source had never been left.
+        weights: Weights now; None when the writer could not be moved, so that they were left.
+    """
+
+    move: Outcome | None
+    weights: Weights | None
+
+
+def limits_of(*, max_lag_seconds: float, drain_seconds: float) -> Limits:
+    """The protocol's deadlines from the two that an operator chooses; the lease follows from the drain."""
+    return Limits(
+        max_lag_seconds=max_lag_seconds,
+        drain_seconds=drain_seconds,
+        barrier_seconds=BARRIER_SECONDS,
+        lease_seconds=BARRIER_SECONDS + drain_seconds + LEASE_MARGIN_SECONDS,
+        lag_wait_seconds=max(LAG_WAIT_SECONDS, max_lag_seconds),
+        reverse_seconds=REVERSE_SECONDS,
+    )
+
+
+def cutover(run: Run, *, limits: Limits, dry_run: bool) -> Outcome:
+    """Move the writer to the target.
+
+    Raises:
+        RefusedError: A lag alarm fires, or the migration is finished.
+    """
+    with run.alone():
+        if read_writer(run).finished:
+            raise RefusedError("the migration is finished (pm finish has run): the target is the writer for good")
+        firing = firing_alarms(run)
+        if firing:
+            raise RefusedError(
+                f"alarm {', '.join(alarm.name for alarm in firing)} fires ({firing[0].reason}): "
+                "wait until replication has caught up, see `pm status`"
+            )
+        return _move(run, run.source, run.target, limits=limits, dry_run=dry_run)
+
+
+def rollback(run: Run, *, limits: Limits) -> RollbackResult:
+    """Move the writer back to the source if it is not there, then all traffic.
+
+    Raises:
+        RefusedError: The migration is finished, so that the source is behind for good.
+    """
+    with run.alone():
+        writer = read_writer(run)
+        if writer.finished:
+            raise RefusedError(
+                "the migration is finished (pm finish has run): the source no longer follows, there is no way back; "
+                "to return, deploy a new pair of environments in the other direction"
+            )
+        outcome = None
+        if writer.installed:
+            outcome = _move(run, run.target, run.source, limits=limits, dry_run=False)
+            if outcome.result in {"refused", "aborted", "unfinished"}:
+                return RollbackResult(move=outcome, weights=None)
+            # A cutover that died before its pause has left a slot that nobody will read.
+            run.deployment.replication().discard_slot(run.target)
+        weights = Weights.of_target(0)
+        set_weights(run, run.deployment.traffic(), weights)
+        return RollbackResult(move=outcome, weights=weights)
+
+
+def outcome_facts(outcome: Outcome) -> dict[str, Value]:
+    """An outcome as JSON: its fields, and each step with its name, start and milliseconds."""
+    facts: dict[str, Value] = {name: value for name, value in asdict(outcome).items() if name != "steps"}
+    facts["steps"] = [
+        {"name": step.name, "started_at": round(step.started_at, 6), "milliseconds": round(step.milliseconds, 3)}
+        for step in outcome.steps
+    ]
+    return facts
+
+
+def _move(run: Run, a: Database, b: Database, *, limits: Limits, dry_run: bool) -> Outcome:
+    run.progress.step(f"moving the writer {a.name} -> {b.name}" + (" (dry run)" if dry_run else ""))
+    outcome = move_writer(a, b, replication=run.deployment.replication(), limits=limits, dry_run=dry_run)
+    run.progress.step(f"{outcome.result} after {', '.join(step.name for step in outcome.steps)}")
+    run.evidence.record("move", outcome_facts(outcome))
+    return outcome

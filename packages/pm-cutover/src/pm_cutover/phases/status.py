@@ -1,0 +1,142 @@
+"""`pm status`: where everything is, read only; each part that cannot be read says why and spoils no other."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pm_cutover.aws.session import as_pm_error
+from pm_cutover.aws.stacks import deployed_stacks
+from pm_cutover.control import fence_of
+from pm_cutover.database import Environment
+from pm_cutover.environment import ENVIRONMENTS
+from pm_cutover.errors import PmError
+from pm_cutover.evidence import Value
+from pm_cutover.phases.run import Run, Writer, read_writer
+
+Status = dict[str, Value]
+
+
+def status(run: Run) -> Status:
+    """One JSON object; its keys are stable.
+
+    ``suffix``, ``region``, ``time`` (UTC); ``writer`` ``{open, finished, source, target}`` with each side's fence;
+    ``tasks`` ``[{name, identifier, status, message, source_lag_seconds, target_lag_seconds}]``; ``slots``
+    ``[{side, name, active, behind_bytes}]``; ``tables`` ``[{table, state, rows, inserts, updates, deletes,
+    validation}]`` of the task that runs, else of ``load``; ``weights`` ``{route53, parameters}``; ``services``
+    ``{source, target}``; ``alarms`` ``[{name, state, reason}]``; ``stacks`` ``[{name, status, version}]``.
+    A part that could not be read is ``{error}``.
+    """
+    parts: dict[str, Callable[[Run], Value]] = {
+        "writer": _writer,
+        "tasks": _tasks,
+        "slots": _slots,
+        "tables": _tables,
+        "weights": _weights,
+        "services": _services,
+        "alarms": _alarms,
+        "stacks": _stacks,
+    }
+    return {
+        "suffix": run.deployment.suffix,
+        "region": run.deployment.aws.region,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{name: _readable(part, run) for name, part in parts.items()},
+    }
+
+
+def _readable(part: Callable[[Run], Value], run: Run) -> Value:
+    try:
+        return part(run)
+    except PmError as error:
+        return {"error": str(error)}
+    except (BotoCoreError, ClientError) as error:
+        return {"error": str(as_pm_error(error))}
+    except psycopg.Error as error:
+        return {"error": " ".join(str(error).split())}
+
+
+def _writer(run: Run) -> Value:
+    try:
+        writer: Writer | None = read_writer(run)
+    except (PmError, psycopg.Error):
+        writer = None  # one side does not answer: said below, side by side
+    return {
+        "open": writer.open if writer is not None else None,
+        "finished": writer is not None and writer.finished,
+        "source": _readable(lambda run: _fence(run, "source"), run),
+        "target": _readable(lambda run: _fence(run, "target"), run),
+    }
+
+
+def _fence(run: Run, side: Environment) -> Value:
+    with run.deployment.database(side).connect() as connection:
+        state = fence_of(connection)
+        facts: dict[str, Value] = dict(asdict(state))
+        return facts
+
+
+def _tasks(run: Run) -> Value:
+    replication = run.deployment.replication()
+    cloudwatch = run.deployment.cloudwatch()
+    found: list[Value] = []
+    for name, task in (("load", replication.load), ("forward", replication.forward), ("reverse", replication.reverse)):
+        state = task.state()
+        lag = cloudwatch.reported_lag(
+            instance_identifier=run.deployment.replication_instance_identifier(), task_arn=task.arn
+        )
+        found.append(
+            {
+                "name": name,
+                "identifier": state.identifier,
+                "status": state.status,
+                "message": state.message,
+                "source_lag_seconds": lag.source_seconds if state.running else None,
+                "target_lag_seconds": lag.target_seconds if state.running else None,
+            }
+        )
+    return found
+
+
+def _slots(run: Run) -> Value:
+    found: list[Value] = []
+    for side in ENVIRONMENTS:
+        with run.deployment.database(side).connect() as connection:
+            rows = connection.execute(
+                "select slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint "
+                "from pg_replication_slots where slot_type = 'logical' order by 1"
+            ).fetchall()
+        for name, active, behind in rows:
+            found.append({"side": side, "name": name, "active": active, "behind_bytes": behind})
+    return found
+
+
+def _tables(run: Run) -> Value:
+    replication = run.deployment.replication()
+    running = (task for task in (replication.reverse, replication.forward) if task.state().running)
+    return [dict(asdict(load)) for load in next(running, replication.load).loads()]
+
+
+def _weights(run: Run) -> Value:
+    traffic = run.deployment.traffic()
+    return {"route53": dict(asdict(traffic.recorded())), "parameters": dict(asdict(traffic.kept()))}
+
+
+def _services(run: Run) -> Value:
+    found: dict[str, Value] = {}
+    for side in ENVIRONMENTS:
+        health = run.deployment.service(side).health()
+        found[side] = {**asdict(health), "good": health.good}
+    return found
+
+
+def _alarms(run: Run) -> Value:
+    names = run.deployment.lag_alarm_names()
+    alarms = run.deployment.cloudwatch().alarms(names)
+    return [{"name": alarm.name, "state": alarm.state, "reason": alarm.reason} for alarm in alarms]
+
+
+def _stacks(run: Run) -> Value:
+    return [dict(asdict(stack)) for stack in deployed_stacks(run.deployment.aws, suffix=run.deployment.suffix)]

@@ -1,0 +1,74 @@
+"""The status for a terminal."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pm_cutover.phases.status import Status
+
+
+def status_view(status: Status) -> RenderableType:
+    """A few short tables; a part that could not be read is one line."""
+    facts: dict[str, Any] = status
+    return Group(
+        Text(f"{facts['suffix']} in {facts['region']} at {facts['time']}", style="bold"),
+        *_or_error(facts["writer"], _writer),
+        *_or_error(facts["weights"], _weights),
+        *_or_error(facts["services"], _services),
+        *_or_error(facts["tasks"], lambda tasks: [_rows(tasks, "task")]),
+        *_or_error(facts["slots"], lambda slots: [_rows(slots, "slot")]),
+        *_or_error(facts["tables"], lambda tables: [_rows(tables, "table")]),
+        *_or_error(facts["alarms"], lambda alarms: [_rows(alarms, "alarm")]),
+        *_or_error(facts["stacks"], lambda stacks: [_rows(stacks, "stack")]),
+    )
+
+
+def _or_error(part: Any, view: Any) -> list[RenderableType]:
+    if isinstance(part, dict) and "error" in part:
+        return [Text(str(part["error"]), style="red")]
+    shown: list[RenderableType] = view(part)
+    return shown
+
+
+def _writer(writer: dict[str, Any]) -> list[RenderableType]:
+    sides = []
+    for side in ("source", "target"):
+        fence = writer[side]
+        if "error" in fence:
+            sides.append(f"{side}: {fence['error']}")
+        elif not fence["installed"]:
+            sides.append(f"{side}: no control schema")
+        else:
+            sides.append(f"{side}: {fence['state']} at epoch {fence['epoch']}")
+    finished = " (finished)" if writer["finished"] else ""
+    return [Text(f"writer   {writer['open'] or 'none'}{finished}; {'; '.join(sides)}")]
+
+
+def _weights(weights: dict[str, Any]) -> list[RenderableType]:
+    served, kept = weights["route53"], weights["parameters"]
+    differ = "" if served == kept else f"; SSM says {kept['source']}/{kept['target']}: run `pm shift`"
+    return [Text(f"weights  {served['source']}/{served['target']} (source/target){differ}")]
+
+
+def _services(services: dict[str, Any]) -> list[RenderableType]:
+    return [
+        Text(
+            f"service  {side}: {health['running']} of {health['desired']} tasks run, "
+            f"{health['healthy']} targets healthy, {health['unhealthy']} not",
+            style="" if health["good"] else "red",
+        )
+        for side, health in services.items()
+    ]
+
+
+def _rows(rows: list[dict[str, Any]], title: str) -> RenderableType:
+    if not rows:
+        return Text(f"no {title}s", style="dim")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(title if name == "name" else name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("-" if value in (None, "") else str(value)) for value in row.values()))
+    return table

@@ -1,0 +1,1 @@
+"""What the custom resources of the data tier run in Lambda; needs nothing of CDK."""

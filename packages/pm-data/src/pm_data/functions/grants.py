@@ -1,0 +1,63 @@
+"""The database roles of docs/architecture.md as statements: idempotent, least privilege, for an RDS master user."""
+
+from collections.abc import Iterator, Mapping
+
+from pg8000.native import identifier, literal
+
+OWNER = "pm_owner"
+# The roles that log in; each has a secret of its own.
+APP, DMS, CUTOVER = "pm_app", "pm_dms", "pm_cutover"
+LOGIN_ROLES = (APP, DMS, CUTOVER)
+
+_MEMBERSHIPS = {
+    DMS: (OWNER, "rds_replication"),
+    CUTOVER: (OWNER, "rds_replication", "pg_monitor", "pg_signal_backend", "pg_read_all_data"),
+}
+
+
+def creation(existing: frozenset[str], verifiers: Mapping[str, str]) -> Iterator[str]:
+    """Make each role that is missing, and give each its attributes and its password.
+
+    Args:
+        existing: Roles that the server has.
+        verifiers: The SCRAM verifier of each login role.
+
+    A role is created without any attribute and altered afterwards, so that a first run and a repeated one end the same.
+    """
+    for role in (OWNER, *LOGIN_ROLES):
+        if role not in existing:
+            yield f"CREATE ROLE {identifier(role)} NOLOGIN"
+    yield f"ALTER ROLE {identifier(OWNER)} NOLOGIN NOCREATEDB NOCREATEROLE"
+    for role in LOGIN_ROLES:
+        yield (
+            f"ALTER ROLE {identifier(role)} LOGIN NOCREATEDB NOCREATEROLE INHERIT PASSWORD {literal(verifiers[role])}"
+        )
+
+
+def privileges(database: str) -> Iterator[str]:
+    """What each role may do, in the order in which it must be granted.
+
+    Run by the master user connected to ``database``, inside one transaction. From PostgreSQL 16 on, creating a role
+    gives the right to administer it but not to become it: the master makes itself a member of the owner.
+    """
+    name = identifier(database)
+    logins = ", ".join(identifier(role) for role in LOGIN_ROLES)
+    yield f"GRANT {OWNER} TO CURRENT_USER"
+    for member, groups in _MEMBERSHIPS.items():
+        for group in groups:
+            yield f"GRANT {identifier(group)} TO {identifier(member)}"
+
+    yield f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"
+    yield f"GRANT CONNECT ON DATABASE {name} TO {logins}"
+    yield f"GRANT CREATE ON DATABASE {name} TO {OWNER}, {CUTOVER}"
+    yield f"GRANT TEMPORARY ON DATABASE {name} TO {DMS}, {CUTOVER}"
+    yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    yield f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}"
+    yield f"GRANT USAGE ON SCHEMA public TO {logins}"
+    # Apply sessions switch triggers off; needs PostgreSQL 15, where parameters can be granted.
+    yield f"GRANT SET ON PARAMETER session_replication_role TO {DMS}"
+
+    yield f"SET LOCAL ROLE {OWNER}"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {APP}"
+    yield "RESET ROLE"

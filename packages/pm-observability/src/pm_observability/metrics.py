@@ -1,0 +1,108 @@
+"""What is measured, by which CloudWatch metric and which dimensions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+_PERIOD = cdk.Duration.minutes(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredDatabase:
+    """An RDS instance.
+
+    Attributes:
+        instance_id: Its identifier.
+
+    Source: Amazon RDS user guide, "Amazon CloudWatch metrics for Amazon RDS".
+    """
+
+    instance_id: str
+
+    def metric(self, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
+        """A metric of ``AWS/RDS``."""
+        return _metric("AWS/RDS", name, {"DBInstanceIdentifier": self.instance_id}, statistic, label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredService:
+    """An ECS service behind a load balancer.
+
+    Attributes:
+        cluster_name: Name of the cluster.
+        service_name: Name of the service.
+        load_balancer_full_name: ``app/<name>/<id>``.
+        target_group_arn: ARN of its target group.
+
+    Source: "CloudWatch metrics for your Application Load Balancer", "Amazon ECS Container Insights metrics".
+    """
+
+    cluster_name: str
+    service_name: str
+    load_balancer_full_name: str
+    target_group_arn: str
+
+    @property
+    def target_group_full_name(self) -> str:
+        """``targetgroup/<name>/<id>``, the last part of the ARN, which is what the metrics' dimension holds."""
+        return cdk.Fn.select(5, cdk.Fn.split(":", self.target_group_arn))
+
+    def ecs(self, name: str, *, label: str = "") -> cloudwatch.Metric:
+        """A metric of ``AWS/ECS``: how busy the tasks are."""
+        return _metric("AWS/ECS", name, self._ecs_dimensions, "Average", label)
+
+    def insight(self, name: str, *, label: str = "") -> cloudwatch.Metric:
+        """A metric of Container Insights: how many tasks there are."""
+        return _metric("ECS/ContainerInsights", name, self._ecs_dimensions, "Average", label)
+
+    def load_balancer(self, name: str, *, statistic: str = "Sum", label: str = "") -> cloudwatch.Metric:
+        """A metric of the load balancer as a whole."""
+        return _metric("AWS/ApplicationELB", name, {"LoadBalancer": self.load_balancer_full_name}, statistic, label)
+
+    def targets(self, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
+        """A metric of the target group behind the load balancer."""
+        dimensions = {"LoadBalancer": self.load_balancer_full_name, "TargetGroup": self.target_group_full_name}
+        return _metric("AWS/ApplicationELB", name, dimensions, statistic, label)
+
+    @property
+    def _ecs_dimensions(self) -> dict[str, str]:
+        return {"ClusterName": self.cluster_name, "ServiceName": self.service_name}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredReplication:
+    """A DMS replication instance and its tasks.
+
+    Attributes:
+        instance_identifier: The instance's name.
+        task_arns: ARN of each task by its short name, for example ``load``.
+
+    Source: AWS DMS user guide, "Replication task metrics".
+    """
+
+    instance_identifier: str
+    task_arns: Mapping[str, str]
+
+    def task(self, task: str, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
+        """A metric of one task, told apart by both dimensions: the instance's name, and the last part of the ARN.
+
+        With one dimension alone CloudWatch has no such metric, and an alarm on it would stay silent for ever.
+        """
+        dimensions = {
+            "ReplicationInstanceIdentifier": self.instance_identifier,
+            "ReplicationTaskIdentifier": cdk.Fn.select(6, cdk.Fn.split(":", self.task_arns[task])),
+        }
+        return _metric("AWS/DMS", name, dimensions, statistic, label)
+
+
+def _metric(namespace: str, name: str, dimensions: dict[str, str], statistic: str, label: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=name,
+        dimensions_map=dimensions,
+        statistic=statistic,
+        period=_PERIOD,
+        label=label or None,
+    )

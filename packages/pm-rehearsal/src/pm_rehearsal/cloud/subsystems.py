@@ -1,0 +1,38 @@
+"""Every subsystem of the embedded AWS, in the order in which they are installed."""
+
+from pm_rehearsal.cloud import (
+    balancing,
+    dms,
+    dns,
+    ecs,
+    health,
+    lambdas,
+    providers,
+    rds,
+    rds_events,
+    registry,
+    rotation,
+    scaling,
+    schemas,
+)
+from pm_rehearsal.cloud.extension import Extension
+
+
+def install(extension: Extension) -> None:
+    """Install them all; stop and reset hooks run in the opposite order."""
+    for subsystem in (
+        schemas,
+        lambdas,
+        providers,
+        rds,
+        rds_events,
+        rotation,
+        dms,
+        registry,
+        balancing,
+        health,
+        dns,
+        ecs,
+        scaling,
+    ):
+        subsystem.install(extension)

@@ -1,0 +1,88 @@
+"""`pm`, run as an operator runs it: its own process, its output as JSON."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pm_postgres import spawn
+
+VERB_SECONDS = 300.0
+
+
+class EngineError(RuntimeError):
+    """A verb did not end with exit code 0; the message is what it printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The `pm` command against one deployment.
+
+    Attributes:
+        suffix: The deployment's environmentSuffix.
+        environment: The AWS_* variables of the account, and where PostgreSQL's programs are.
+        log: Where everything that `pm` prints is kept.
+        evidence: The engine's evidence log.
+    """
+
+    suffix: str
+    environment: Mapping[str, str] = field(repr=False)
+    log: Path
+    evidence: Path
+
+    def run(self, verb: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Run one verb to its end.
+
+        Args:
+            verb: For example ``cutover``.
+            arguments: Its options.
+            on_line: Gets each line of progress.
+
+        Returns:
+            What it printed with ``--json``.
+
+        Raises:
+            EngineError: Its exit code was not 0, or it took longer than five minutes.
+        """
+        deadline = time.monotonic() + VERB_SECONDS
+        process = spawn(
+            [sys.executable, "-m", "pm_cutover", verb, *arguments, "--json"],
+            env={
+                **os.environ,
+                **self.environment,
+                "PM_SUFFIX": self.suffix,
+                "PM_EVIDENCE": str(self.evidence),
+                "NO_COLOR": "1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        lines: list[str] = []
+        try:
+            with self.log.open("a") as log:
+                log.write(f"$ pm {' '.join((verb, *arguments))}\n")
+                for raw in process.stdout or ():
+                    line = raw.decode(errors="replace").rstrip()
+                    log.write(line + "\n")
+                    lines.append(line)
+                    if on_line is not None and line and not line.startswith("{"):
+                        on_line(line)
+                    if time.monotonic() > deadline:
+                        raise EngineError(f"pm {verb} took longer than {VERB_SECONDS:.0f} s: see {self.log}")
+            code = process.wait(VERB_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if code:
+            raise EngineError(f"pm {verb} ended with exit code {code}: " + "\n".join(lines[-6:]))
+        for line in reversed(lines):
+            if line.startswith("{"):
+                document: dict[str, Any] = json.loads(line)
+                return document
+        raise EngineError(f"pm {verb} --json printed no JSON: " + "\n".join(lines[-6:]))

@@ -1,0 +1,236 @@
+"""AWS DMS between the source and the target database, forward and reverse."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_dms as dms
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from pm_core.names import ResourceType, resource_name
+from pm_replication.database import (
+    DmsSslMode,
+    EndpointOptions,
+    ReplicatedDatabase,
+    SecretAccess,
+    reader_endpoint,
+    writer_endpoint,
+)
+from pm_replication.encryption import replication_key
+from pm_replication.mappings import table_mappings
+from pm_replication.service_roles import DmsServiceRoles
+from pm_replication.task_settings import task_settings
+from pm_replication.task_stopper import TaskStopper, TaskStopperProps
+
+# Replication slots; the engine makes them before it starts the tasks that read them.
+FORWARD_SLOT = "pm_forward"
+REVERSE_SLOT = "pm_reverse"
+# A row in this table, arrived on the other side, proves that everything written before it has arrived too.
+MARKER_TABLE = "pm_control.marker"
+
+
+class PropsError(ValueError):
+    """The props of a construct contradict each other; the message says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseReplicationProps:
+    """What the replication between two databases needs to know.
+
+    Attributes:
+        environment: The environment that hosts the replication instance.
+        suffix: The deployment's environmentSuffix.
+        subnet_ids: Private subnets in at least two availability zones.
+        security_group_id: Security group of the replication instance; both databases admit it.
+        source: The database that payments come from.
+        target: The database that payments move to.
+        tables: Replicated tables, ``schema.table``; the marker table is added.
+        instance_class: DMS class, for example ``dms.r5.large``.
+        engine_version: DMS version.
+        multi_az: Whether the instance has a standby in a second zone.
+        storage_gib: Storage of the instance for logs and cached changes.
+        ssl_mode: How the endpoints connect.
+        certificate_arn: DMS certificate with the databases' CA; needed by ``verify-ca`` and ``verify-full``.
+        slot_plugin: Output plugin of the replication slots.
+        service_roles: Whether to create the account-wide roles of DMS.
+        log_retention_days: Retention of the log groups.
+
+    Raises:
+        PropsError: A verifying mode has no certificate, or there are fewer than two subnets.
+    """
+
+    environment: str
+    suffix: str
+    subnet_ids: tuple[str, ...]
+    security_group_id: str
+    source: ReplicatedDatabase
+    target: ReplicatedDatabase
+    tables: tuple[str, ...]
+    instance_class: str
+    engine_version: str
+    multi_az: bool
+    storage_gib: int = 50
+    ssl_mode: DmsSslMode
+    certificate_arn: str | None = None
+    slot_plugin: str
+    service_roles: bool
+    log_retention_days: int
+
+    def __post_init__(self) -> None:
+        if self.ssl_mode in ("verify-ca", "verify-full") and self.certificate_arn is None:
+            raise PropsError(f"ssl_mode {self.ssl_mode}: DMS verifies a server only with a certificate_arn")
+        if len(self.subnet_ids) < 2:
+            raise PropsError(f"{len(self.subnet_ids)} subnet: a DMS subnet group covers at least two zones")
+
+
+class DatabaseReplication(Construct):
+    """A replication instance, four endpoints and three tasks.
+
+    ``load`` (full load and CDC, source to target), ``reverse`` (CDC, target to source) and ``forward`` (CDC, source to
+    target again, after a rollback). CloudFormation creates tasks stopped; the engine starts them. Deleting the stack
+    stops them first.
+
+    Attributes:
+        instance: The replication instance.
+        load_task: Full load and CDC.
+        forward_task: CDC, source to target.
+        reverse_task: CDC, target to source.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, props: DatabaseReplicationProps) -> None:
+        super().__init__(scope, construct_id)
+        self._props = props
+        instance_name = self._name("replication-instance")
+        stopper_name = self._name("function", "task-stopper")
+        # DMS writes all tasks' logs here, and would make the group itself, unencrypted and for ever.
+        task_logs_name = f"dms-tasks-{instance_name}"
+        self.key = replication_key(
+            self,
+            "Key",
+            alias=self._name("alias", "replication"),
+            log_groups=(task_logs_name, f"/aws/lambda/{stopper_name}"),
+        )
+        task_logs = logs.CfnLogGroup(
+            self,
+            "TaskLogs",
+            log_group_name=task_logs_name,
+            retention_in_days=props.log_retention_days,
+            kms_key_id=self.key.key_arn,
+        )
+        task_logs.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
+        self.instance = self._instance(instance_name)
+        self.instance.node.add_dependency(task_logs)
+        self._tasks()
+        TaskStopper(
+            self,
+            "TaskStopper",
+            props=TaskStopperProps(
+                task_arns=[task.ref for task in (self.load_task, self.forward_task, self.reverse_task)],
+                function_name=stopper_name,
+                role_name=self._name("role", "task-stopper"),
+                key=self.key,
+                log_retention_days=props.log_retention_days,
+            ),
+        )
+
+    def _name(self, resource_type: ResourceType, qualifier: str = "") -> str:
+        return resource_name(resource_type, self._props.environment, self._props.suffix, qualifier=qualifier)
+
+    def _instance(self, name: str) -> dms.CfnReplicationInstance:
+        props = self._props
+        subnets = dms.CfnReplicationSubnetGroup(
+            self,
+            "Subnets",
+            replication_subnet_group_identifier=self._name("subnet-group", "replication"),
+            replication_subnet_group_description="Private subnets of the replication instance",
+            subnet_ids=list(props.subnet_ids),
+        )
+        instance = dms.CfnReplicationInstance(
+            self,
+            "Instance",
+            replication_instance_identifier=name,
+            replication_instance_class=props.instance_class,
+            engine_version=props.engine_version,
+            allocated_storage=props.storage_gib,
+            multi_az=props.multi_az,
+            publicly_accessible=False,
+            kms_key_id=self.key.key_arn,
+            # The group's own name as CloudFormation returns it: DMS lowers the case of what it is given.
+            replication_subnet_group_identifier=subnets.ref,
+            vpc_security_group_ids=[props.security_group_id],
+            # A version changes when the setting does, never in the middle of a migration.
+            auto_minor_version_upgrade=False,
+            allow_major_version_upgrade=False,
+        )
+        if props.service_roles:
+            roles = DmsServiceRoles(self, "ServiceRoles")
+            subnets.node.add_dependency(roles)
+            instance.node.add_dependency(roles)
+        return instance
+
+    def _tasks(self) -> None:
+        props = self._props
+        options = EndpointOptions(
+            ssl_mode=props.ssl_mode,
+            certificate_arn=props.certificate_arn,
+            key_arn=self.key.key_arn,
+            slot_plugin=props.slot_plugin,
+        )
+        source_access = SecretAccess(
+            self, "SourceAccess", role_name=self._name("role", "dms-source"), database=props.source
+        )
+        target_access = SecretAccess(
+            self, "TargetAccess", role_name=self._name("role", "dms-target"), database=props.target
+        )
+        self.source_reader = reader_endpoint(
+            self,
+            "SourceReader",
+            identifier=self._name("endpoint", "source-reader"),
+            database=props.source,
+            access=source_access,
+            slot=FORWARD_SLOT,
+            options=options,
+        )
+        self.target_reader = reader_endpoint(
+            self,
+            "TargetReader",
+            identifier=self._name("endpoint", "target-reader"),
+            database=props.target,
+            access=target_access,
+            slot=REVERSE_SLOT,
+            options=options,
+        )
+        self.source_writer = writer_endpoint(
+            self,
+            "SourceWriter",
+            identifier=self._name("endpoint", "source-writer"),
+            database=props.source,
+            access=source_access,
+            options=options,
+        )
+        self.target_writer = writer_endpoint(
+            self,
+            "TargetWriter",
+            identifier=self._name("endpoint", "target-writer"),
+            database=props.target,
+            access=target_access,
+            options=options,
+        )
+        self.load_task = self._task("LoadTask", "load", "full-load-and-cdc", self.source_reader, self.target_writer)
+        self.forward_task = self._task("ForwardTask", "forward", "cdc", self.source_reader, self.target_writer)
+        self.reverse_task = self._task("ReverseTask", "reverse", "cdc", self.target_reader, self.source_writer)
+
+    def _task(
+        self, construct_id: str, name: str, migration_type: str, reader: dms.CfnEndpoint, writer: dms.CfnEndpoint
+    ) -> dms.CfnReplicationTask:
+        return dms.CfnReplicationTask(
+            self,
+            construct_id,
+            replication_task_identifier=self._name("replication-task", name),
+            replication_instance_arn=self.instance.ref,
+            migration_type=migration_type,
+            source_endpoint_arn=reader.ref,
+            target_endpoint_arn=writer.ref,
+            table_mappings=table_mappings((*self._props.tables, MARKER_TABLE)),
+            replication_task_settings=task_settings(),
+        )

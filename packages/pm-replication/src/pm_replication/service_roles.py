@@ -1,0 +1,28 @@
+"""The two roles that DMS expects under fixed names, once per account."""
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+class DmsServiceRoles(Construct):
+    """``dms-vpc-role`` and ``dms-cloudwatch-logs-role``.
+
+    DMS looks for exactly these names, so they carry no suffix and only one deployment of an account may own them.
+    The subnet group and the replication instance must depend on this construct.
+
+    Source: AWS DMS user guide, "Creating the IAM roles to use with AWS DMS".
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        self.vpc_role = self._role("VpcRole", "dms-vpc-role", "AmazonDMSVPCManagementRole")
+        self.logs_role = self._role("LogsRole", "dms-cloudwatch-logs-role", "AmazonDMSCloudWatchLogsRole")
+
+    def _role(self, construct_id: str, name: str, policy: str) -> iam.Role:
+        return iam.Role(
+            self,
+            construct_id,
+            role_name=name,
+            assumed_by=iam.ServicePrincipal("dms.amazonaws.com"),
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(f"service-role/{policy}")],
+        )

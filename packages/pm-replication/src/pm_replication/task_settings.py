@@ -1,0 +1,79 @@
+"""How every replication task behaves, as the JSON text of ``ReplicationTaskSettings``."""
+
+import json
+from typing import Any
+
+# The components whose messages explain a failed load or a stuck apply; the others stay at DMS's default severity.
+_LOGGED_COMPONENTS = ("SOURCE_UNLOAD", "SOURCE_CAPTURE", "TARGET_LOAD", "TARGET_APPLY", "TASK_MANAGER")
+
+
+def task_settings(*, lob_max_kib: int = 64) -> str:
+    """Settings of a task that loads into existing tables and stops rather than lose or truncate a row.
+
+    Args:
+        lob_max_kib: The longest text, bytea or jsonb value that is replicated, in KiB, 1 to 102400. The reader
+            endpoint fails the task on a longer one (``FailTasksOnLobTruncation``), it never truncates.
+
+    Raises:
+        ValueError: ``lob_max_kib`` is out of range.
+
+    Source: AWS DMS user guide, "Specifying task settings".
+    """
+    if not 1 <= lob_max_kib <= 102_400:
+        raise ValueError(f"lob_max_kib {lob_max_kib}: limited LOB mode takes 1 to 102400 KiB")
+    settings: dict[str, Any] = {
+        "TargetMetadata": {
+            # Without LOB support DMS drops text and jsonb columns silently.
+            "SupportLobs": True,
+            "LimitedSizeLobMode": True,
+            "FullLobMode": False,
+            "LobMaxSize": lob_max_kib,
+            # One source transaction is one target transaction: a marker row proves that all before it has arrived.
+            "BatchApplyEnabled": False,
+        },
+        "FullLoadSettings": {
+            # The schema, with its keys and defaults, is there before the load; DMS must neither make nor empty it.
+            "TargetTablePrepMode": "DO_NOTHING",
+            "CreatePkAfterFullLoad": False,
+            "StopTaskCachedChangesApplied": False,
+            "StopTaskCachedChangesNotApplied": False,
+            "MaxFullLoadSubTasks": 8,
+            "TransactionConsistencyTimeout": 600,
+            "CommitRate": 10_000,
+        },
+        "Logging": {
+            "EnableLogging": True,
+            "LogComponents": [
+                {"Id": component, "Severity": "LOGGER_SEVERITY_DEFAULT"} for component in _LOGGED_COMPONENTS
+            ],
+        },
+        "ErrorBehavior": {
+            # A payment that cannot be replicated stops the task: lag rises, an alarm fires, a cutover is refused.
+            "DataErrorPolicy": "STOP_TASK",
+            "DataTruncationErrorPolicy": "STOP_TASK",
+            "TableErrorPolicy": "STOP_TASK",
+            # After a crash DMS replays from its last checkpoint: a row that is there already is written over, a row
+            # that is gone already stays gone.
+            "ApplyErrorInsertPolicy": "UPDATE_RECORD",
+            "ApplyErrorUpdatePolicy": "LOG_ERROR",
+            "ApplyErrorDeletePolicy": "IGNORE_RECORD",
+            # The load overlaps with the changes that the slot kept since before it began.
+            "FullLoadIgnoreConflicts": True,
+            "FailOnNoTablesCaptured": True,
+            "FailOnTransactionConsistencyBreached": True,
+            # Minus one: keep trying to reach the databases, waiting at most half a minute between attempts.
+            "RecoverableErrorCount": -1,
+            "RecoverableErrorInterval": 5,
+            "RecoverableErrorThrottling": True,
+            "RecoverableErrorThrottlingMax": 30,
+        },
+        "ChangeProcessingDdlHandlingPolicy": {
+            # A dropped or truncated table on one side is a mistake, not a change to repeat on the other.
+            "HandleSourceTableDropped": False,
+            "HandleSourceTableTruncated": False,
+            "HandleSourceTableAltered": False,
+        },
+        # Rows are compared by `pm verify`, which reads both databases itself.
+        "ValidationSettings": {"EnableValidation": False},
+    }
+    return json.dumps(settings, separators=(",", ":"))

@@ -1,0 +1,255 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from pm_replication import DatabaseReplication, DatabaseReplicationProps, PropsError, ReplicatedDatabase
+
+SOURCE = ReplicatedDatabase(
+    secret_arn="arn:aws:secretsmanager:us-east-1:111122223333:secret:source-Abc",
+    key_arn="arn:aws:kms:us-east-1:111122223333:key/source",
+    database_name="payments",
+)
+TARGET = ReplicatedDatabase(
+    secret_arn="arn:aws:secretsmanager:us-east-1:111122223333:secret:target-Abc",
+    key_arn="arn:aws:kms:us-east-1:111122223333:key/target",
+    database_name="payments",
+)
+PROPS = DatabaseReplicationProps(
+    environment="target",
+    suffix="dev1",
+    subnet_ids=("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
+    security_group_id="sg-0123456789abcdef0",
+    source=SOURCE,
+    target=TARGET,
+    tables=("public.payments", "public.ledger_entries"),
+    instance_class="dms.r5.large",
+    engine_version="3.6.1",
+    multi_az=True,
+    ssl_mode="require",
+    slot_plugin="test_decoding",
+    service_roles=True,
+    log_retention_days=30,
+)
+
+Resource = dict[str, Any]
+
+
+def synthesize(stack: cdk.Stack, construct_id: str, props: DatabaseReplicationProps) -> Template:
+    DatabaseReplication(stack, construct_id, props=props)
+    return Template.from_stack(stack)
+
+
+@pytest.fixture(scope="module")
+def template(stack: cdk.Stack) -> Template:
+    return synthesize(stack, "Replication", PROPS)
+
+
+@pytest.fixture(scope="module")
+def endpoints(template: Template) -> dict[str, Resource]:
+    """Properties by the identifier's qualifier, for example source-reader."""
+    return {
+        resource["Properties"]["EndpointIdentifier"].removeprefix("endpoint-").removesuffix("-target-dev1"): resource[
+            "Properties"
+        ]
+        for resource in template.find_resources("AWS::DMS::Endpoint").values()
+    }
+
+
+@pytest.fixture(scope="module")
+def tasks(template: Template) -> dict[str, Resource]:
+    return {
+        resource["Properties"]["ReplicationTaskIdentifier"]
+        .removeprefix("replication-task-")
+        .removesuffix("-target-dev1"): resource["Properties"]
+        for resource in template.find_resources("AWS::DMS::ReplicationTask").values()
+    }
+
+
+def identifier_of(template: Template, reference: dict[str, str]) -> str:
+    resource = template.find_resources("AWS::DMS::Endpoint")[reference["Ref"]]
+    return str(resource["Properties"]["EndpointIdentifier"])
+
+
+def test_logical_ids_of_what_must_never_be_replaced_are_pinned(template: Template) -> None:
+    assert set(template.find_resources("AWS::DMS::ReplicationInstance")) == {"ReplicationInstance5CD1A1EC"}
+    assert set(template.find_resources("AWS::DMS::ReplicationTask")) == {
+        "ReplicationLoadTask769F13E3",
+        "ReplicationForwardTask21CC3079",
+        "ReplicationReverseTask21EBAA85",
+    }
+
+
+def test_instance_is_private_encrypted_pinned_and_as_available_as_asked(template: Template) -> None:
+    template.has_resource_properties(
+        "AWS::DMS::ReplicationInstance",
+        {
+            "ReplicationInstanceIdentifier": "replication-instance-target-dev1",
+            "ReplicationInstanceClass": "dms.r5.large",
+            "EngineVersion": "3.6.1",
+            "AutoMinorVersionUpgrade": False,
+            "MultiAZ": True,
+            "PubliclyAccessible": False,
+            "KmsKeyId": {"Fn::GetAtt": ["ReplicationKey0D6F8109", "Arn"]},
+            "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
+            "ReplicationSubnetGroupIdentifier": {"Ref": "ReplicationSubnets6690D208"},
+        },
+    )
+
+
+def test_four_endpoints_name_only_a_secret(endpoints: dict[str, Resource]) -> None:
+    assert set(endpoints) == {"source-reader", "source-writer", "target-reader", "target-writer"}
+    for endpoint in endpoints.values():
+        assert not {"Username", "Password", "ServerName", "Port"} & set(endpoint)
+        assert endpoint["EngineName"] == "postgres"
+        assert endpoint["DatabaseName"] == "payments"
+        assert endpoint["SslMode"] == "require"
+        assert endpoint["KmsKeyId"] == {"Fn::GetAtt": ["ReplicationKey0D6F8109", "Arn"]}
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_both_endpoints_of_a_side_use_its_secret(endpoints: dict[str, Resource], side: str) -> None:
+    database = SOURCE if side == "source" else TARGET
+    for direction in ("reader", "writer"):
+        settings = endpoints[f"{side}-{direction}"]["PostgreSqlSettings"]
+        assert settings["SecretsManagerSecretId"] == database.secret_arn
+        assert f"{side.capitalize()}Access" in settings["SecretsManagerAccessRoleArn"]["Fn::GetAtt"][0]
+
+
+@pytest.mark.parametrize(("reader", "slot"), [("source-reader", "pm_forward"), ("target-reader", "pm_reverse")])
+def test_readers_use_the_engine_s_slot_and_a_heartbeat(endpoints: dict[str, Resource], reader: str, slot: str) -> None:
+    endpoint = endpoints[reader]
+    assert endpoint["EndpointType"] == "source"
+    assert endpoint["PostgreSqlSettings"]["SlotName"] == slot
+    assert endpoint["PostgreSqlSettings"]["PluginName"] == "test_decoding"
+    assert endpoint["PostgreSqlSettings"]["HeartbeatEnable"] is True
+    assert endpoint["PostgreSqlSettings"]["FailTasksOnLobTruncation"] is True
+
+
+@pytest.mark.parametrize("writer", ["source-writer", "target-writer"])
+def test_writers_apply_without_triggers_and_foreign_keys(endpoints: dict[str, Resource], writer: str) -> None:
+    assert endpoints[writer]["EndpointType"] == "target"
+    script = endpoints[writer]["PostgreSqlSettings"]["AfterConnectScript"]
+    assert script == "SET session_replication_role = replica"
+
+
+def test_booleans_stay_booleans(endpoints: dict[str, Resource]) -> None:
+    assert all(endpoint["PostgreSqlSettings"]["MapBooleanAsBoolean"] is True for endpoint in endpoints.values())
+
+
+@pytest.mark.parametrize(
+    ("task", "migration_type", "reader", "writer"),
+    [
+        ("load", "full-load-and-cdc", "source-reader", "target-writer"),
+        ("forward", "cdc", "source-reader", "target-writer"),
+        ("reverse", "cdc", "target-reader", "source-writer"),
+    ],
+)
+def test_tasks_move_data_in_their_direction(
+    template: Template, tasks: dict[str, Resource], task: str, migration_type: str, reader: str, writer: str
+) -> None:
+    assert tasks[task]["MigrationType"] == migration_type
+    assert identifier_of(template, tasks[task]["SourceEndpointArn"]) == f"endpoint-{reader}-target-dev1"
+    assert identifier_of(template, tasks[task]["TargetEndpointArn"]) == f"endpoint-{writer}-target-dev1"
+
+
+def test_every_task_replicates_the_tables_and_the_marker(tasks: dict[str, Resource]) -> None:
+    assert set(tasks) == {"load", "forward", "reverse"}
+    for task in tasks.values():
+        rules = json.loads(task["TableMappings"])["rules"]
+        located = {(rule["object-locator"]["schema-name"], rule["object-locator"]["table-name"]) for rule in rules}
+        assert located == {("public", "payments"), ("public", "ledger_entries"), ("pm_control", "marker")}
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_dms_may_read_exactly_one_secret_with_exactly_its_key(template: Template, side: str) -> None:
+    database = SOURCE if side == "source" else TARGET
+    roles = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": f"role-dms-{side}-target-dev1"}})
+    (role,) = (resource["Properties"] for resource in roles.values())
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "dms.us-east-1.amazonaws.com"}
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert {statement["Resource"] for statement in statements} == {database.secret_arn, database.key_arn}
+
+
+def test_instance_and_subnet_group_wait_for_the_account_wide_roles(template: Template) -> None:
+    roles = template.find_resources("AWS::IAM::Role")
+    service_roles = {
+        logical_id
+        for logical_id, role in roles.items()
+        if role["Properties"]["RoleName"] in ("dms-vpc-role", "dms-cloudwatch-logs-role")
+    }
+    assert len(service_roles) == 2
+    for resource_type in ("AWS::DMS::ReplicationInstance", "AWS::DMS::ReplicationSubnetGroup"):
+        (resource,) = template.find_resources(resource_type).values()
+        assert service_roles <= set(resource["DependsOn"])
+
+
+def test_task_logs_are_declared_encrypted_and_made_before_the_instance(template: Template) -> None:
+    (group,) = template.find_resources(
+        "AWS::Logs::LogGroup", {"Properties": {"LogGroupName": "dms-tasks-replication-instance-target-dev1"}}
+    )
+    (instance,) = template.find_resources("AWS::DMS::ReplicationInstance").values()
+    assert group in instance["DependsOn"]
+    for resource in template.find_resources("AWS::Logs::LogGroup").values():
+        assert resource["Properties"]["KmsKeyId"] == {"Fn::GetAtt": ["ReplicationKey0D6F8109", "Arn"]}
+        assert resource["Properties"]["RetentionInDays"] == 30
+
+
+def test_logs_may_use_the_key_for_the_declared_groups_only(template: Template) -> None:
+    (key,) = template.find_resources("AWS::KMS::Key").values()
+    (statement,) = (
+        statement
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]
+        if statement["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
+    )
+    admitted = statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
+    groups = [g["Properties"]["LogGroupName"] for g in template.find_resources("AWS::Logs::LogGroup").values()]
+    assert len(admitted) == len(groups) == 2
+    assert all(any(arn["Fn::Join"][1][-1].endswith(f":log-group:{group}") for arn in admitted) for group in groups)
+
+
+def test_deleting_the_stack_stops_the_tasks_first(template: Template) -> None:
+    (stopper,) = template.find_resources("Custom::ReplicationTaskStopper").values()
+    # CloudFormation deletes what refers before what is referred to.
+    assert {reference["Ref"] for reference in stopper["Properties"]["TaskArns"]} == set(
+        template.find_resources("AWS::DMS::ReplicationTask")
+    )
+
+
+def test_task_stopper_may_stop_these_tasks_only(template: Template) -> None:
+    roles = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": "role-task-stopper-target-dev1"}})
+    (role,) = (resource["Properties"] for resource in roles.values())
+    (policy,) = role["Policies"]
+    by_action = {statement["Sid"]: statement["Resource"] for statement in policy["PolicyDocument"]["Statement"]}
+    assert {reference["Ref"] for reference in by_action["Stop"]} == set(
+        template.find_resources("AWS::DMS::ReplicationTask")
+    )
+    assert "ManagedPolicyArns" not in role
+
+
+def test_nothing_is_kept_after_a_destroy(template: Template) -> None:
+    for resource in template.to_json()["Resources"].values():
+        assert resource.get("DeletionPolicy", "Delete") == "Delete"
+
+
+def test_roles_are_left_out_where_the_account_has_them_and_pgoutput_is_no_dms_plugin() -> None:
+    stack = cdk.Stack(cdk.App(), "Other", env=cdk.Environment(region="us-east-1"))
+    template = synthesize(stack, "Replication", replace(PROPS, service_roles=False, slot_plugin="pgoutput"))
+    names = {role["Properties"]["RoleName"] for role in template.find_resources("AWS::IAM::Role").values()}
+    assert not names & {"dms-vpc-role", "dms-cloudwatch-logs-role"}
+    for endpoint in template.find_resources("AWS::DMS::Endpoint").values():
+        assert "PluginName" not in endpoint["Properties"]["PostgreSqlSettings"]
+
+
+def test_verifying_the_server_needs_a_certificate() -> None:
+    with pytest.raises(PropsError, match="certificate_arn"):
+        replace(PROPS, ssl_mode="verify-full")
+
+
+def test_one_subnet_is_refused() -> None:
+    with pytest.raises(PropsError, match="two zones"):
+        replace(PROPS, subnet_ids=("subnet-1",))

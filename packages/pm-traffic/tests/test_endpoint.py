@@ -1,0 +1,62 @@
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ssm as ssm
+from aws_cdk.assertions import Template
+
+from pm_traffic import WeightedEndpoint, WeightedEndpointProps
+
+PARAMETER = "/pm/dev1/source/zone/weight-source"
+
+
+@pytest.fixture(scope="module")
+def template(stack: cdk.Stack) -> Template:
+    props = WeightedEndpointProps(
+        name="endpoint-health-source-dev1",
+        set_identifier="source",
+        hosted_zone_id="Z123",
+        record_name="pay.payments.acme.test",
+        load_balancer_dns_name="lb-1.us-east-1.elb.amazonaws.com",
+        weight=ssm.StringParameter.value_for_string_parameter(stack, PARAMETER),
+        ttl_seconds=10,
+    )
+    WeightedEndpoint(stack, "Endpoint", props=props)
+    return Template.from_stack(stack)
+
+
+def test_record_is_a_weighted_cname_with_our_ttl(template: Template) -> None:
+    template.has_resource_properties(
+        "AWS::Route53::RecordSet",
+        {
+            "Name": "pay.payments.acme.test.",
+            "Type": "CNAME",
+            "TTL": "10",
+            "SetIdentifier": "source",
+            "ResourceRecords": ["lb-1.us-east-1.elb.amazonaws.com"],
+        },
+    )
+
+
+def test_record_reads_its_weight_when_it_is_deployed(template: Template) -> None:
+    (record,) = template.find_resources("AWS::Route53::RecordSet").values()
+    parameter = template.to_json()["Parameters"][record["Properties"]["Weight"]["Ref"]]
+    assert parameter == {"Type": "AWS::SSM::Parameter::Value<String>", "Default": PARAMETER}
+
+
+def test_unhealthy_environment_leaves_the_answers(template: Template) -> None:
+    (check,) = template.find_resources("AWS::Route53::HealthCheck")
+    (record,) = template.find_resources("AWS::Route53::RecordSet").values()
+    assert record["Properties"]["HealthCheckId"] == {"Fn::GetAtt": [check, "HealthCheckId"]}
+    template.has_resource_properties(
+        "AWS::Route53::HealthCheck",
+        {
+            "HealthCheckConfig": {
+                "Type": "HTTP",
+                "Port": 80,
+                "FullyQualifiedDomainName": "lb-1.us-east-1.elb.amazonaws.com",
+                "ResourcePath": "/health",
+                "RequestInterval": 10,
+                "FailureThreshold": 2,
+            },
+            "HealthCheckTags": [{"Key": "Name", "Value": "endpoint-health-source-dev1"}],
+        },
+    )
