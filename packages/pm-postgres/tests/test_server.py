@@ -79,3 +79,11 @@ def test_server_dies_with_a_killed_parent():
         time.sleep(0.05)
     subprocess.run(["rm", "-rf", directory], check=True)  # noqa: S607 - what the killed parent could not remove
     assert os.path.isabs(directory)  # noqa: PTH117
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its rights away")
+def test_a_directory_that_the_server_may_not_enter_is_named(tmp_path: Path):
+    tmp_path.chmod(0o700)
+    server = PostgresServer(password="secret", directory=tmp_path / "server")
+    with pytest.raises(PostgresStartError, match=r"may not enter .*: set TMPDIR"):
+        server.start()

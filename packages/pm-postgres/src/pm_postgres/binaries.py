@@ -47,7 +47,7 @@ def find_binaries() -> Binaries:
     directory = _configured()
     if directory is None:
         directory = _packaged()
-        if user is not None and not _reachable(directory / "postgres"):
+        if user is not None and first_closed(directory / "postgres") is not None:
             directory = _copied(directory)
     return Binaries(directory=directory, user=user)
 
@@ -79,9 +79,9 @@ def _packaged() -> Path:
     )
 
 
-def _reachable(program: Path) -> bool:
-    """Whether every user may execute the program, which takes search permission on each directory above it."""
-    return all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.resolve().parents))
+def first_closed(path: Path) -> Path | None:
+    """The first of a path and the directories above it that not every user may execute or enter."""
+    return next((one for one in (path, *path.resolve().parents) if not one.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _copied(directory: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import psycopg
 
-from pm_postgres.binaries import Binaries, find_binaries
+from pm_postgres.binaries import Binaries, find_binaries, first_closed
 from pm_postgres.children import free_port, spawn
 
 START_SECONDS = 30.0
@@ -83,6 +83,12 @@ class PostgresServer:
         if self._data.exists():
             return
         self.directory.mkdir(parents=True, exist_ok=True)
+        closed = first_closed(self.directory.parent) if self._binaries.user is not None else None
+        if closed is not None:
+            raise PostgresStartError(
+                f"started by root, PostgreSQL runs as nobody, who may not enter {closed}: "
+                "set TMPDIR to a directory that every user may enter, or start this as another user"
+            )
         password_file = self.directory / "password"
         descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -16,7 +16,22 @@ VERB_SECONDS = 300.0
 
 
 class EngineError(RuntimeError):
-    """A verb did not end with exit code 0; the message is what it printed."""
+    """A verb did not end with exit code 0, or answered no JSON; the message is what it printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The end of a verb.
+
+    Attributes:
+        exit_code: 0 done, 1 refused or aborted safely, 2 usage, 3 needs a person.
+        facts: What it printed with ``--json``; empty when it printed none.
+        lines: Everything that it printed.
+    """
+
+    exit_code: int
+    facts: dict[str, Any]
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +51,7 @@ class Engine:
     evidence: Path
 
     def run(self, verb: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> dict[str, Any]:
-        """Run one verb to its end.
+        """Run one verb that must succeed.
 
         Args:
             verb: For example ``cutover``.
@@ -47,7 +62,21 @@ class Engine:
             What it printed with ``--json``.
 
         Raises:
-            EngineError: Its exit code was not 0, or it took longer than five minutes.
+            EngineError: Its exit code was not 0, it printed no JSON, or it took longer than five minutes.
+        """
+        answer = self.ask(verb, *arguments, on_line=on_line)
+        said = "\n".join(answer.lines[-6:])
+        if answer.exit_code:
+            raise EngineError(f"pm {verb} ended with exit code {answer.exit_code}: {said}")
+        if not answer.facts:
+            raise EngineError(f"pm {verb} --json printed no JSON: {said}")
+        return answer.facts
+
+    def ask(self, verb: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> Answer:
+        """Run one verb, whatever its exit code.
+
+        Raises:
+            EngineError: It took longer than five minutes.
         """
         deadline = time.monotonic() + VERB_SECONDS
         process = spawn(
@@ -79,10 +108,5 @@ class Engine:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        if code:
-            raise EngineError(f"pm {verb} ended with exit code {code}: " + "\n".join(lines[-6:]))
-        for line in reversed(lines):
-            if line.startswith("{"):
-                document: dict[str, Any] = json.loads(line)
-                return document
-        raise EngineError(f"pm {verb} --json printed no JSON: " + "\n".join(lines[-6:]))
+        document = next((line for line in reversed(lines) if line.startswith("{")), "{}")
+        return Answer(exit_code=code, facts=json.loads(document), lines=tuple(lines))

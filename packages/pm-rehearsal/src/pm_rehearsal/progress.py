@@ -46,7 +46,9 @@ class Progress:
             mark = "[green]ok[/]" if passed else "[red]failed[/]"
             at = time.monotonic() - self._started
             load = f"  [dim]{escape(self._load)}[/]" if self._load else ""
-            self._console.print(f"{at:7.1f} s  {mark:<6} {escape(name)} ({seconds:.1f} s){load}", highlight=False)
+            self._console.print(
+                f"{at:7.1f} s  {mark:<6} {escape(name)} ({seconds:.1f} s){load}", highlight=False, soft_wrap=True
+            )
 
     def detail(self, text: str) -> None:
         """What the current step is doing."""

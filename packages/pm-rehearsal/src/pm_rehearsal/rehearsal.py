@@ -56,8 +56,9 @@ def rehearse(options: Options, progress: Progress) -> Report:
         audits = (run.audit(), run.finish())
         if options.keep is not None:
             options.keep(stage.how_to_look())
+        retried = stage.retried_requests()
         leftovers = run.destroy()
-    return run.report(audits, leftovers)
+    return run.report(audits, retried, leftovers)
 
 
 class _Run:
@@ -106,6 +107,7 @@ class _Run:
                 load.wait(seconds=1.0, acknowledged=options.acknowledged)
             with step("stop the load"):
                 load.stop()
+        self._progress.load("")
 
     def audit(self) -> Audit:
         """Both databases, while both still have everything."""
@@ -125,6 +127,7 @@ class _Run:
             with self._progress.step("stop the load"):
                 load.wait(seconds=2.0)
                 load.stop()
+        self._progress.load("")
         with self._progress.step("audit the target against the clients' second book"):
             return audit(read_book(self._second_book), target=self._stage.deployment.conninfo("target", "cutover"))
 
@@ -134,7 +137,7 @@ class _Run:
         with self._progress.step("look for leftovers"):
             return self._stage.leftovers()
 
-    def report(self, audits: tuple[Audit, ...], leftovers: tuple[str, ...]) -> Report:
+    def report(self, audits: tuple[Audit, ...], retried: int, leftovers: tuple[str, ...]) -> Report:
         gaps, baseline = write_gaps(read_book(self._book), self._moves)
         return Report(
             rate=self._options.rate,
@@ -142,6 +145,7 @@ class _Run:
             lost=sum(len(one.lost) + len(one.altered) for one in audits),
             doubled=sum(len(one.doubled) for one in audits),
             failed=sum(one.failed for one in audits),
+            retried=retried,
             ledger_balanced=not any(one.unbalanced for one in audits),
             databases_equal=not any(one.differences for one in audits),
             findings=tuple(str(finding) for one in audits for finding in one.findings),

@@ -29,6 +29,7 @@ class Report:
         lost: Acknowledged payments that a database lacks or holds altered.
         doubled: Idempotency keys that were charged more than once.
         failed: Requests without a 2xx answer within their deadline.
+        retried: Requests that a load balancer of the embedded AWS saved; AWS would have answered them with 502.
         ledger_balanced: Whether every ledger transaction sums to zero in both databases.
         databases_equal: Whether both databases held the same rows once replication had drained.
         findings: What the audit found, each with table and key.
@@ -44,6 +45,7 @@ class Report:
     lost: int
     doubled: int
     failed: int
+    retried: int
     ledger_balanced: bool
     databases_equal: bool
     findings: tuple[str, ...] = ()
@@ -63,6 +65,8 @@ class Report:
             found.append(f"{self.doubled} payments doubled")
         if self.failed:
             found.append(f"{self.failed} requests failed")
+        if self.retried:
+            found.append(f"{self.retried} requests would have failed on AWS")
         if not self.ledger_balanced:
             found.append("the ledger is not balanced")
         if not self.databases_equal:
@@ -92,6 +96,7 @@ class Report:
         row("lost", f"{self.lost:,}", "0", self.lost == 0)
         row("doubled", f"{self.doubled:,}", "0", self.doubled == 0)
         row("failed requests", f"{self.failed:,}", "0", self.failed == 0)
+        row("requests that AWS would have failed", f"{self.retried:,}", "0", self.retried == 0)
         row("ledger balanced", _yes(self.ledger_balanced), "yes", self.ledger_balanced)
         row("databases equal", _yes(self.databases_equal), "yes", self.databases_equal)
         for number, gap in enumerate(self.write_gap_ms, start=1):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from pm_core import RegistryContract, Settings
 from pm_postgres import find_binaries
 from pm_rehearsal.cdk import CdkCli, ProjectError
 from pm_rehearsal.cloud import EmbeddedCloud
+from pm_rehearsal.cloud.settings import OWN_NAMESPACE
 from pm_rehearsal.deployment import Deployment, settings_of
 from pm_rehearsal.engine import Engine
 from pm_rehearsal.images import push
@@ -77,6 +79,7 @@ class Stage:
         )
 
     def __enter__(self) -> Self:
+        self._entered_at = datetime.now(UTC) - timedelta(minutes=1)
         self._stack.enter_context(self.cloud)
         directory = self.options.directory
         self.deployment = Deployment(cloud=self.cloud, suffix=self.options.suffix)
@@ -153,7 +156,7 @@ class Stage:
         for environment in ENVIRONMENTS:
             login = self.deployment.conninfo(environment, "cutover")
             where = (login["host"], login["port"], login["dbname"], login["user"])
-            entries.append(":".join(map(str, (*where, login["password"]))))
+            entries.append(":".join(_escaped(str(field)) for field in (*where, login["password"])))
             psql = self._programs / "psql"
             commands.append(f"{psql} -h {where[0]} -p {where[1]} -d {where[2]} -U {where[3]}   # {environment}")
         passwords.touch(mode=0o600)
@@ -162,9 +165,31 @@ class Stage:
         exports |= {"PM_SUFFIX": self.options.suffix, "PGPASSFILE": str(passwords)}
         return "\n".join([*(f"export {name}={value}" for name, value in exports.items()), *commands])
 
+    def retried_requests(self) -> int:
+        """Requests that a load balancer sent to a second target connection; AWS would have answered them with 502."""
+        cloudwatch = self.cloud.client("cloudwatch")
+        total = 0.0
+        for metric in cloudwatch.list_metrics(Namespace=OWN_NAMESPACE, MetricName="RetriedRequestCount")["Metrics"]:
+            page = cloudwatch.get_metric_statistics(
+                Namespace=OWN_NAMESPACE,
+                MetricName="RetriedRequestCount",
+                Dimensions=metric["Dimensions"],
+                StartTime=self._entered_at,
+                EndTime=datetime.now(UTC) + timedelta(minutes=1),
+                Period=60,
+                Statistics=["Sum"],
+            )
+            total += sum(point["Sum"] for point in page["Datapoints"])
+        return int(total)
+
     def leftovers(self) -> tuple[str, ...]:
         """What the account holds that it did not hold after the bootstrap, ``<region> <kind> <id>``."""
         return tuple(sorted(inventory(self.cloud.client, regions=self._regions) - self._before))
+
+
+def _escaped(field: str) -> str:
+    """One field of a password file. Source: PostgreSQL documentation, "The Password File"."""
+    return field.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def payments_schema() -> str:

@@ -3,6 +3,7 @@
 HOST = "127.0.0.1"
 ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
+OWN_NAMESPACE = "PM/EmbeddedAWS"  # of metrics that AWS does not have
 
 IMAGES_VARIABLE = "PM_CLOUD_IMAGES"  # JSON object: ECR repository name prefix -> argv of the local command
 LATENCY_VARIABLE = "PM_CLOUD_REPLICATION_LATENCY_SECONDS"  # added to each change that DMS carries

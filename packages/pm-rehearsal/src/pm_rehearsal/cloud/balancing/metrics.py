@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pm_rehearsal.cloud.balancer.counters import Counters
+from pm_rehearsal.cloud.settings import OWN_NAMESPACE
 
 NAMESPACE = "AWS/ApplicationELB"
-OWN_NAMESPACE = "PM/EmbeddedAWS"
 
 
 def publish_counters(cloudwatch: Any, load_balancer: str, report: Mapping[str, Any]) -> None:
