@@ -127,15 +127,33 @@ def test_a_task_that_stopped_by_itself_meanwhile_counts_as_stopped(dms: Dms) -> 
     dms.task.stop()
 
 
-def test_a_failed_endpoint_test_brings_its_reason(dms: Dms) -> None:
+def connection(status: str) -> dict[str, Any]:
+    return {"Connections": [{"Status": status, "LastFailureMessage": "no pg_hba.conf entry"}]}
+
+
+@pytest.mark.parametrize(("status", "said"), [("successful", ""), ("failed", "no pg_hba.conf entry")])
+def test_an_endpoint_test_brings_the_reason_of_its_failure(dms: Dms, status: str, said: str) -> None:
     dms.describes("ready")
-    for endpoint, status in (("a", "successful"), ("b", "failed")):
-        dms.stub.add_response("test_connection", {}, {"ReplicationInstanceArn": "i", "EndpointArn": endpoint})
-        dms.stub.add_response(
-            "describe_connections",
-            {"Connections": [{"Status": status, "LastFailureMessage": "no pg_hba.conf entry"}]},
-        )
-    assert dms.task.test_endpoints() == {"a": "", "b": "no pg_hba.conf entry"}
+    dms.stub.add_response("test_connection", {}, {"ReplicationInstanceArn": "i", "EndpointArn": "a"})
+    dms.stub.add_response("describe_connections", connection(status))
+    assert dms.task.test_endpoint("a") == said
+
+
+def test_endpoints_that_were_tested_are_not_tested_again(dms: Dms) -> None:
+    dms.describes("ready")
+    dms.stub.add_response("describe_connections", connection("successful"))
+    dms.stub.add_response("describe_connections", connection("successful"))
+    dms.task.prove_endpoints()
+
+
+def test_an_endpoint_that_was_never_tested_is_tested_before_a_move_needs_it(dms: Dms) -> None:
+    dms.describes("ready")
+    dms.stub.add_response("describe_connections", connection("successful"))
+    dms.stub.add_client_error("describe_connections", service_error_code="ResourceNotFoundFault")
+    dms.stub.add_response("test_connection", {}, {"ReplicationInstanceArn": "i", "EndpointArn": "b"})
+    dms.stub.add_response("describe_connections", connection("failed"))
+    with pytest.raises(RefusedError, match=r"cannot connect by b: no pg_hba\.conf entry; see `pm preflight`"):
+        dms.task.prove_endpoints()
 
 
 def rule(schema: str, table: str, action: str = "include") -> dict[str, Any]:

@@ -135,7 +135,7 @@ def endpoint(side: str, kind: str, secret: str, **settings: str) -> dict[str, An
         "Type": "AWS::DMS::Endpoint",
         "Properties": {
             "EndpointIdentifier": f"{side}-{kind}",
-            "EndpointType": "source" if kind == "reader" else "target",
+            "EndpointType": "source" if kind != "writer" else "target",
             "EngineName": "postgres",
             "DatabaseName": "payments",
             "SslMode": "none",
@@ -182,11 +182,12 @@ def template(secrets: dict[str, str], subnets: list[str], topic: str) -> dict[st
                 "PubliclyAccessible": "false",
             },
         },
+        "SourceLoader": endpoint("source", "loader", secrets["source"]),
         "SourceReader": endpoint("source", "reader", secrets["source"], SlotName="pm_forward"),
         "TargetWriter": endpoint("target", "writer", secrets["target"], AfterConnectScript=replica),
         "TargetReader": endpoint("target", "reader", secrets["target"], SlotName="pm_reverse"),
         "SourceWriter": endpoint("source", "writer", secrets["source"], AfterConnectScript=replica),
-        "Load": task("load", "full-load-and-cdc", "SourceReader", "TargetWriter"),
+        "Load": task("load", "full-load-and-cdc", "SourceLoader", "TargetWriter"),
         "Reverse": task("reverse", "cdc", "TargetReader", "SourceWriter"),
         "Events": {
             "Type": "AWS::DMS::EventSubscription",
@@ -291,6 +292,18 @@ def test_a_migration_there_and_back(world: World) -> None:
     assert set(world.test_connections().values()) == {""}
     with refused("InvalidParameterCombinationException"):
         world.start("Load", "resume-processing")
+    slotted = dms.create_replication_task(
+        ReplicationTaskIdentifier="slotted",
+        MigrationType="full-load-and-cdc",
+        ReplicationInstanceArn=world.outputs["Instance"],
+        SourceEndpointArn=world.outputs["SourceReader"],
+        TargetEndpointArn=world.outputs["TargetWriter"],
+        TableMappings=MAPPINGS,
+        ReplicationTaskSettings=SETTINGS,
+    )["ReplicationTask"]["ReplicationTaskArn"]
+    with refused("names slot pm_forward, which needs a CdcStartPosition"):
+        dms.start_replication_task(ReplicationTaskArn=slotted, StartReplicationTaskType="start-replication")
+    dms.delete_replication_task(ReplicationTaskArn=slotted)
 
     world.start("Load", "start-replication")
     world.settle("Load", "running")
@@ -312,7 +325,7 @@ def test_a_migration_there_and_back(world: World) -> None:
         lambda: world.start("Load", "resume-processing"),
         lambda: dms.modify_replication_task(ReplicationTaskArn=world.outputs["Load"], TableMappings=MAPPINGS),
         lambda: dms.delete_replication_task(ReplicationTaskArn=world.outputs["Load"]),
-        lambda: dms.modify_endpoint(EndpointArn=world.outputs["SourceReader"], DatabaseName="other"),
+        lambda: dms.modify_endpoint(EndpointArn=world.outputs["SourceLoader"], DatabaseName="other"),
     ):
         with refused("InvalidResourceStateFault"):
             action()

@@ -100,8 +100,8 @@ def test_instance_is_private_encrypted_pinned_and_as_available_as_asked(template
     )
 
 
-def test_four_endpoints_name_only_a_secret(endpoints: dict[str, Resource]) -> None:
-    assert set(endpoints) == {"source-reader", "source-writer", "target-reader", "target-writer"}
+def test_endpoints_name_only_a_secret(endpoints: dict[str, Resource]) -> None:
+    assert set(endpoints) == {"source-loader", "source-reader", "source-writer", "target-reader", "target-writer"}
     for endpoint in endpoints.values():
         assert not {"Username", "Password", "ServerName", "Port"} & set(endpoint)
         assert endpoint["EngineName"] == "postgres"
@@ -129,6 +129,11 @@ def test_readers_use_the_engine_s_slot_and_a_heartbeat(endpoints: dict[str, Reso
     assert endpoint["PostgreSqlSettings"]["FailTasksOnLobTruncation"] is True
 
 
+def test_the_loader_names_no_slot_because_dms_would_ask_for_a_start_position(endpoints: dict[str, Resource]) -> None:
+    assert "SlotName" not in endpoints["source-loader"]["PostgreSqlSettings"]
+    assert endpoints["source-loader"]["PostgreSqlSettings"]["HeartbeatEnable"] is True
+
+
 @pytest.mark.parametrize("writer", ["source-writer", "target-writer"])
 def test_writers_apply_without_triggers_and_foreign_keys(endpoints: dict[str, Resource], writer: str) -> None:
     assert endpoints[writer]["EndpointType"] == "target"
@@ -143,7 +148,7 @@ def test_booleans_stay_booleans(endpoints: dict[str, Resource]) -> None:
 @pytest.mark.parametrize(
     ("task", "migration_type", "reader", "writer"),
     [
-        ("load", "full-load-and-cdc", "source-reader", "target-writer"),
+        ("load", "full-load-and-cdc", "source-loader", "target-writer"),
         ("forward", "cdc", "source-reader", "target-writer"),
         ("reverse", "cdc", "target-reader", "source-writer"),
     ],

@@ -21,6 +21,11 @@ create table if not exists pm_control.handoff (
     at timestamptz not null default clock_timestamp()
 );
 
+-- Slots that DMS made for itself, noted before their task is stopped: an unread slot keeps WAL until the disk is full.
+create table if not exists pm_control.task_slot (
+    slot_name text primary key
+);
+
 -- Its body is bound when it is created, so it needs no search_path of its own and is inlined where it is called.
 create or replace function pm_control.clock_ms() returns bigint
 language sql volatile

@@ -88,10 +88,12 @@ def reader_endpoint(
     identifier: str,
     database: ReplicatedDatabase,
     access: SecretAccess,
-    slot: str,
+    slot: str | None,
     options: EndpointOptions,
 ) -> dms.CfnEndpoint:
-    """The endpoint that reads ``database`` through the replication slot ``slot``.
+    """The endpoint that reads ``database`` through the replication slot ``slot``; None lets DMS make one of its own.
+
+    With a slot DMS insists on a CdcStartPosition, which a task with a full load does not take.
 
     Source: AWS::DMS::Endpoint PostgreSqlSettings.
     """
@@ -99,7 +101,7 @@ def reader_endpoint(
         secrets_manager_secret_id=database.secret_arn,
         secrets_manager_access_role_arn=access.role.role_arn,
         slot_name=slot,
-        # DMS decodes test_decoding and pglogical only; the slot itself is made by the engine with the same plugin.
+        # DMS decodes test_decoding and pglogical only; the engine makes its slots with the same plugin.
         plugin_name=options.slot_plugin if options.slot_plugin == "test_decoding" else None,
         # An idle source would keep its write-ahead log for ever.
         heartbeat_enable=True,

@@ -182,6 +182,15 @@ class DatabaseReplication(Construct):
         target_access = SecretAccess(
             self, "TargetAccess", role_name=self._name("role", "dms-target"), database=props.target
         )
+        self.source_loader = reader_endpoint(
+            self,
+            "SourceLoader",
+            identifier=self._name("endpoint", "source-loader"),
+            database=props.source,
+            access=source_access,
+            slot=None,
+            options=options,
+        )
         self.source_reader = reader_endpoint(
             self,
             "SourceReader",
@@ -216,7 +225,7 @@ class DatabaseReplication(Construct):
             access=target_access,
             options=options,
         )
-        self.load_task = self._task("LoadTask", "load", "full-load-and-cdc", self.source_reader, self.target_writer)
+        self.load_task = self._task("LoadTask", "load", "full-load-and-cdc", self.source_loader, self.target_writer)
         self.forward_task = self._task("ForwardTask", "forward", "cdc", self.source_reader, self.target_writer)
         self.reverse_task = self._task("ReverseTask", "reverse", "cdc", self.target_reader, self.source_writer)
 

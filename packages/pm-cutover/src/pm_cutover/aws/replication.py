@@ -16,9 +16,15 @@ from pm_cutover.deadlines import wait_for
 from pm_cutover.errors import PmError
 from pm_cutover.replication import ReplicationError
 
-# The slot that is read on each side: by the tasks that leave the source, and by the one that leaves the target.
+# The slot that the engine makes on each side, for the task that starts at a position: forward and reverse. The task
+# load reads a slot of DMS's own.
 SLOTS: dict[Environment, str] = {"source": "pm_forward", "target": "pm_reverse"}
 SLOT_SECONDS = 60.0
+DMS_ROLE = "pm_dms"
+_DMS_SLOTS = """
+    select slot_name from pg_replication_slots join pg_stat_activity on pid = active_pid
+    where usename = %s and slot_name <> %s
+"""
 
 
 class DmsReplication:
@@ -42,6 +48,10 @@ class DmsReplication:
         """The tasks that read from one side."""
         return (self.load, self.forward) if origin == "source" else (self.reverse,)
 
+    def _positioned(self, origin: Environment) -> ReplicationTask:
+        """The task that reads from one side, from a position."""
+        return self.forward if origin == "source" else self.reverse
+
     def running_from(self, origin: Environment) -> ReplicationTask | None:
         """The task that reads from one side now."""
         return next((task for task in self.tasks_from(origin) if task.state().running), None)
@@ -61,22 +71,11 @@ class DmsReplication:
                 raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
 
     def prepare_slot(self, b: Database) -> None:
-        """A fresh slot on ``b``."""
+        """A fresh slot on ``b``, for a task that DMS would start."""
         with _replication_errors(), b.connect() as connection:
+            self._positioned(b.name).prove_endpoints()
             self._drop_slot(connection, b)
             self._create_slot(connection, b)
-
-    def keep_slot(self, a: Database) -> bool:
-        """Make the slot on ``a`` unless there is one; for the initial load.
-
-        Returns:
-            Whether it was made.
-        """
-        with _replication_errors(), a.connect() as connection:
-            if _slot(connection, SLOTS[a.name]) is not None:
-                return False
-            self._create_slot(connection, a)
-            return True
 
     def discard_slot(self, b: Database) -> None:
         """Drop the slot on ``b``; fine when there is none."""
@@ -85,18 +84,22 @@ class DmsReplication:
 
     def stop(self, a: Database, b: Database) -> bool:  # noqa: ARG002 - the protocol names both sides
         """Stop every task a -> b, then drop its slot."""
-        with _replication_errors():
+        with _replication_errors(), a.connect() as connection:
             running = [task for task in self.tasks_from(a.name) if task.state().status in {"running", "starting"}]
+            if self.load in running:
+                _note_slots(connection, a)
             for task in running:
                 task.stop()
-            with a.connect() as connection:
-                dropped = self._drop_slot(connection, a)
+            dropped = self._drop_slot(connection, a)
+            for (name,) in connection.execute("select slot_name from pm_control.task_slot").fetchall():
+                dropped = _drop(connection, a, name) or dropped
+                connection.execute("delete from pm_control.task_slot where slot_name = %s", (name,))
             return bool(running) or dropped
 
     def start_from(self, b: Database, a: Database, lsn: str) -> bool:  # noqa: ARG002 - as above
         """Start b -> a at a position in the WAL of ``b``."""
         with _replication_errors():
-            task = self.forward if b.name == "source" else self.reverse
+            task = self._positioned(b.name)
             was_running = task.state().running
             task.start_at(lsn)
             return not was_running
@@ -108,24 +111,43 @@ class DmsReplication:
         connection.execute("select pg_create_logical_replication_slot(%s, %s)", (SLOTS[database.name], self._plugin))
 
     def _drop_slot(self, connection: psycopg.Connection[Any], database: Database) -> bool:
-        name = SLOTS[database.name]
+        return _drop(connection, database, SLOTS[database.name])
 
-        def inactive() -> bool | None:
-            return None if _slot(connection, name) is True else True
 
-        if _slot(connection, name) is None:
-            return False
-        wait_for(
-            f"slot {name} on {database.name} to have no reader",
-            inactive,
-            timeout_seconds=SLOT_SECONDS,
-            interval_seconds=0.1,
-            advice="a replication task still reads it; stop that task and run again",
-        )
-        connection.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", (name,)
-        )
-        return True
+def _note_slots(connection: psycopg.Connection[Any], a: Database) -> None:
+    """Write down which slot the task load reads, while it reads it: afterwards nothing tells whose slot it is."""
+
+    def read() -> list[tuple[str]] | None:
+        return connection.execute(_DMS_SLOTS, (DMS_ROLE, SLOTS[a.name])).fetchall() or None
+
+    slots = wait_for(
+        f"DMS to read its slot on {a.name}",
+        read,
+        timeout_seconds=SLOT_SECONDS,
+        interval_seconds=0.1,
+        advice=f"the task load runs, but {DMS_ROLE} reads no slot: see the task's log, then run again",
+    )
+    for (name,) in slots:
+        connection.execute("insert into pm_control.task_slot values (%s) on conflict do nothing", (name,))
+
+
+def _drop(connection: psycopg.Connection[Any], database: Database, name: str) -> bool:
+    def inactive() -> bool | None:
+        return None if _slot(connection, name) is True else True
+
+    if _slot(connection, name) is None:
+        return False
+    wait_for(
+        f"slot {name} on {database.name} to have no reader",
+        inactive,
+        timeout_seconds=SLOT_SECONDS,
+        interval_seconds=0.1,
+        advice="a replication task still reads it; stop that task and run again",
+    )
+    connection.execute(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", (name,)
+    )
+    return True
 
 
 def _slot(connection: psycopg.Connection[Any], name: str) -> bool | None:

@@ -217,19 +217,31 @@ class ReplicationTask:
             advice="see the task's log in CloudWatch, then run again",
         )
 
-    def test_endpoints(self) -> dict[str, str]:
-        """Ask DMS to connect to both endpoints of the task.
+    def endpoints(self) -> tuple[str, str]:
+        """ARNs of the source endpoint and of the target endpoint."""
+        state = self.state()
+        return state.source_endpoint_arn, state.target_endpoint_arn
 
-        Returns:
-            A message per endpoint ARN; empty when it connected.
+    def prove_endpoints(self) -> None:
+        """Have both endpoints tested, unless they were: DMS starts no task before.
+
+        Raises:
+            RefusedError: DMS cannot connect.
         """
         state = self.state()
-        return {
-            arn: self._test_endpoint(arn, state.instance_arn)
-            for arn in (state.source_endpoint_arn, state.target_endpoint_arn)
-        }
+        for arn in (state.source_endpoint_arn, state.target_endpoint_arn):
+            connection = self._connection(arn, state.instance_arn)
+            if connection is not None and connection["Status"] == "successful":
+                continue
+            failure = self._test(arn, state.instance_arn)
+            if failure:
+                raise RefusedError(f"DMS cannot connect by {arn}: {failure}; see `pm preflight`")
 
-    def _test_endpoint(self, endpoint_arn: str, instance_arn: str) -> str:
+    def test_endpoint(self, endpoint_arn: str) -> str:
+        """Ask DMS to connect; what it said when it could not, else nothing."""
+        return self._test(endpoint_arn, self.state().instance_arn)
+
+    def _test(self, endpoint_arn: str, instance_arn: str) -> str:
         try:
             self._dms.test_connection(ReplicationInstanceArn=instance_arn, EndpointArn=endpoint_arn)
         except ClientError as error:
@@ -237,17 +249,11 @@ class ReplicationTask:
                 raise
 
         def outcome() -> str | None:
-            page = self._dms.describe_connections(
-                Filters=[
-                    {"Name": "endpoint-arn", "Values": [endpoint_arn]},
-                    {"Name": "replication-instance-arn", "Values": [instance_arn]},
-                ]
-            )
-            for connection in page["Connections"]:
-                if connection["Status"] == "successful":
-                    return ""
-                if connection["Status"] == "failed":
-                    return str(connection.get("LastFailureMessage") or "no reason given")
+            connection = self._connection(endpoint_arn, instance_arn)
+            if connection is not None and connection["Status"] == "successful":
+                return ""
+            if connection is not None and connection["Status"] == "failed":
+                return str(connection.get("LastFailureMessage") or "no reason given")
             return None
 
         return wait_for(
@@ -257,6 +263,21 @@ class ReplicationTask:
             interval_seconds=0.5,
             advice="look at the endpoint's connections in DMS",
         )
+
+    def _connection(self, endpoint_arn: str, instance_arn: str) -> dict[str, Any] | None:
+        """The latest test of one endpoint by the task's instance; None when there was none."""
+        try:
+            page = self._dms.describe_connections(
+                Filters=[
+                    {"Name": "endpoint-arn", "Values": [endpoint_arn]},
+                    {"Name": "replication-instance-arn", "Values": [instance_arn]},
+                ]
+            )
+        except ClientError as error:
+            if error_code(error) != "ResourceNotFoundFault":
+                raise
+            return None
+        return next(iter(page["Connections"]), None)
 
     def _describe(self) -> dict[str, Any]:
         page = self._dms.describe_replication_tasks(

@@ -104,8 +104,9 @@ def _databases(run: Run) -> Iterator[Finding]:
 
 def _endpoints(run: Run) -> Iterator[Finding]:
     replication = run.deployment.replication()
-    tasks: tuple[ReplicationTask, ...] = (replication.load, replication.reverse)
-    tested = {arn: failure for task in tasks for arn, failure in task.test_endpoints().items()}
+    tasks: tuple[ReplicationTask, ...] = (replication.load, replication.forward, replication.reverse)
+    endpoints = {arn: task for task in tasks for arn in task.endpoints()}
+    tested = {arn: task.test_endpoint(arn) for arn, task in endpoints.items()}
     failures = {arn: failure for arn, failure in tested.items() if failure}
     for arn, failure in failures.items():
         yield blocker(

@@ -88,9 +88,6 @@ def _prepare(run: Run, replication: DmsReplication) -> None:
     install(run.target, tables=tables, word=TARGET_WORD)
     install(run.source, tables=tables, word=SOURCE_WORD)
     run.progress.step("control schema installed: the source is the writer, the target is sealed")
-    if replication.keep_slot(run.source):
-        run.progress.step("slot pm_forward made on the source")
-        run.evidence.record("slot made", {"side": "source"})
 
 
 def _wait_loaded(run: Run, replication: DmsReplication) -> tuple[TableLoad, ...]:

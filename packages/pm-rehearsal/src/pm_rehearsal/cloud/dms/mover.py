@@ -234,7 +234,7 @@ class Mover:
         )
 
     def _conninfo(self) -> str:
-        login = self.plan.source.admin
+        login = self.plan.source.own  # whoever looks at the source sees the endpoint's user read, as on AWS
         if not self.plan.latency_seconds:
             return login.conninfo()
         if self._relay is None:

@@ -62,6 +62,19 @@ def check_start(kind: str, task: Task, position: str | None) -> None:
         raise ServiceError("InvalidParameterCombinationException", f"{RELOAD} is not for tasks of MigrationType {CDC}")
 
 
+def check_slot(task: Task, slot: str | None) -> None:
+    """Refuse a full load from an endpoint with a slot: DMS wants a CdcStartPosition then, which no load takes.
+
+    Source: PostgreSQLSettings SlotName in the API reference.
+    """
+    if slot and task["MigrationType"] == LOAD:
+        raise ServiceError(
+            "InvalidParameterCombinationException",
+            f"the source endpoint names slot {slot}, which needs a CdcStartPosition, "
+            f"and a task of MigrationType {LOAD} takes none: give it an endpoint without SlotName",
+        )
+
+
 def invalid_state(message: str) -> ServiceError:
     """The error of an action that comes at the wrong moment."""
     return ServiceError("InvalidResourceStateFault", message)

@@ -19,6 +19,7 @@ from pm_rehearsal.cloud.dms.task_rules import (
     RESUME,
     check_documents,
     check_position,
+    check_slot,
     check_start,
     invalid_state,
 )
@@ -194,6 +195,9 @@ class Tasks:
             if task.busy or task["Status"] == "deleting":
                 raise invalid_state(f"Replication Task cannot be started, invalid state: {task['Status']}")
             check_start(kind, task, position)
+            check_slot(
+                task, self._endpoints.endpoints.get(task["SourceEndpointArn"])["PostgreSQLSettings"].get("SlotName")
+            )
             for side in ("SourceEndpointArn", "TargetEndpointArn"):
                 if not self._endpoints.proven(task["ReplicationInstanceArn"], task[side]):
                     raise invalid_state(
