@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pm_cutover.aws.session import AwsSession
 
-VERSION_TAG = "PackageVersion"
+VERSION_OUTPUT = "PackageVersion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,10 @@ def deployed_stacks(aws: AwsSession, *, suffix: str) -> tuple[Stack, ...]:
         Stack(
             name=entry["StackName"],
             status=entry["StackStatus"],
-            version=next((tag["Value"] for tag in entry.get("Tags", ()) if tag["Key"] == VERSION_TAG), ""),
+            version=next(
+                (output["OutputValue"] for output in entry.get("Outputs", ()) if output["OutputKey"] == VERSION_OUTPUT),
+                "",
+            ),
         )
         for page in pages
         for entry in page["Stacks"]
