@@ -162,10 +162,14 @@ def test_kill_9_under_load_leaves_no_process(start: Callable[..., Rehearsal]):
     nothing_survives(rehearsal)
 
 
-def test_ctrl_c_during_the_deployment_leaves_no_process(start: Callable[..., Rehearsal]):
+def test_ctrl_c_during_the_deployment_leaves_no_process(start: Callable[..., Rehearsal], tmp_path: Path):
     rehearsal = start()
     rehearsal.until("ok deploy the registries")
-    time.sleep(5)  # somewhere in the middle of the next step
+    log = tmp_path / "work" / "cdk.log"
+    deadline = time.monotonic() + STEP_SECONDS
+    while "AWS::RDS::DBInstance" not in log.read_text():  # servers are starting
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     rehearsal.look()
     rehearsal.process.send_signal(signal.SIGINT)
     assert rehearsal.process.wait(60) == 130, "\n".join(rehearsal.lines)
