@@ -186,3 +186,12 @@ def test_resources_carry_the_tags(templates: Templates, key: str) -> None:
         for template in templates.values():
             for properties in resources(template, resource_type):
                 assert key in {tag["Key"] for tag in properties["Tags"]}
+
+
+def test_in_the_last_phase_the_target_knows_nothing_of_the_source(templates: Templates) -> None:
+    _, stacks = compose(migrationPhase="complete")
+    after = Template.from_stack(stacks["compute-target"]).to_json()
+    paths = {parameter.get("Default", "") for parameter in after["Parameters"].values()}
+    assert not any("/source/" in path for path in paths)
+    before = {parameter.get("Default", "") for parameter in templates["compute-target"]["Parameters"].values()}
+    assert any("/source/data/" in path for path in before)

@@ -317,6 +317,18 @@ def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
     assert "differ: payments" in outcome.reason
 
 
+def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides, rig: Rig):
+    if sides.a.name != "source":
+        assert sides.move().result == "moved"
+    rule = "payments_idempotency_key_key"
+    rig.query("target", f"alter table payments drop constraint {rule}")
+    outcome = sides.move()
+    rig.query("target", f"alter table payments add constraint {rule} unique (idempotency_key)")
+    assert outcome.result == "refused"
+    assert f"target lacks payments: {rule} UNIQUE (idempotency_key)" in outcome.reason
+    assert "run pm replicate again" in outcome.reason
+
+
 def test_words_that_the_protocol_cannot_have_made_need_a_person(sides: Sides, rig: Rig):
     word = read_state(sides.b).word
     a, b = sides.a, sides.b

@@ -127,6 +127,7 @@ def test_readers_use_the_engine_s_slot_and_a_heartbeat(endpoints: dict[str, Reso
     assert endpoint["PostgreSqlSettings"]["PluginName"] == "test_decoding"
     assert endpoint["PostgreSqlSettings"]["HeartbeatEnable"] is True
     assert endpoint["PostgreSqlSettings"]["FailTasksOnLobTruncation"] is True
+    assert endpoint["PostgreSqlSettings"]["CaptureDdls"] is False  # no event trigger in the user's database
 
 
 def test_the_loader_names_no_slot_because_dms_would_ask_for_a_start_position(endpoints: dict[str, Resource]) -> None:

@@ -17,14 +17,17 @@ class ComputeStack(TierStack):
     """Cluster, service and load balancer of one environment.
 
     Reads the network and registry tiers of its own environment and the data tiers of both: whichever environment a
-    request reaches, the write goes to the one open writer.
+    request reaches, the write goes to the one open writer. In phase ``complete`` the target's service knows the target
+    alone, so that the source can be destroyed: before that, a source that nobody can ask stops all writes.
     """
 
     def __init__(self, *, app: cdk.App, environment: Environment, settings: Settings) -> None:
         super().__init__(app=app, tier="compute", environment=environment, settings=settings)
         network = self.read(NetworkContract)
         registry = self.read(RegistryContract)
-        databases = {name: self.read(DataContract, environment=name) for name in get_args(Environment)}
+        alone = environment == "target" and settings.migration_phase == "complete"
+        names: tuple[Environment, ...] = ("target",) if alone else get_args(Environment)
+        databases = {name: self.read(DataContract, environment=name) for name in names}
         desired_count = settings.environment(environment).desired_count
         service = PaymentService(
             self,

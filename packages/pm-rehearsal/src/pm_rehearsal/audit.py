@@ -94,7 +94,8 @@ class Audit:
         doubled: Keys that exist more than once, or that the client saw answered with two payments.
         altered: Acknowledged payments and refunds that a database holds with another id, amount, account.
         unbalanced: Ledger transactions that do not sum to zero, or do not move what their payment says, once.
-        unacknowledged: Payments made during the load that no client saw confirmed, in the first database; legal.
+        unexplained: Payments and refunds that are neither acknowledged, nor of a request that failed, nor from before
+            the load: a charge that nobody asked for. Empty when it was not said what was there before.
         differences: Rows that are not the same in both databases; at most `SHOWN_AT_MOST` for each table.
         drain_seconds: How long replication took to make both equal, or how long that was waited for.
     """
@@ -106,14 +107,21 @@ class Audit:
     doubled: tuple[Finding, ...]
     altered: tuple[Finding, ...]
     unbalanced: tuple[Finding, ...]
-    unacknowledged: int
+    unexplained: tuple[Finding, ...]
     differences: tuple[Finding, ...]
     drain_seconds: float
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything that must not be."""
-        return (*self.lost, *self.doubled, *self.altered, *self.unbalanced, *self.differences)
+        return (
+            *self.lost,
+            *self.doubled,
+            *self.altered,
+            *self.unexplained,
+            *self.unbalanced,
+            *self.differences,
+        )
 
     @property
     def passed(self) -> bool:
@@ -121,11 +129,34 @@ class Audit:
         return not self.findings and not self.failed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Existing:
+    """Idempotency keys that a database holds at one moment."""
+
+    payments: frozenset[UUID]
+    refunds: frozenset[UUID]
+
+
+def existing(conninfo: Mapping[str, Any]) -> Existing:
+    """What the payment tables hold now, to be told apart from what a load brings.
+
+    Args:
+        conninfo: For ``psycopg.connect``; a role that may read the payment tables.
+    """
+    with psycopg.connect(**conninfo) as connection:
+        payments, refunds = (
+            frozenset(key for (key,) in connection.execute(f"select idempotency_key from public.{table}"))  # noqa: S608 - two fixed names
+            for table in ("payments", "refunds")
+        )
+    return Existing(payments=payments, refunds=refunds)
+
+
 def audit(
     book: Book,
     *,
     target: Mapping[str, Any],
     source: Mapping[str, Any] | None = None,
+    before: Existing | None = None,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> Audit:
     """Audit both databases.
@@ -134,6 +165,8 @@ def audit(
         book: The client's.
         target: How to log in to the target, for ``psycopg.connect``; a role that may read the payment tables.
         source: The same for the source. None after `pm finish`, when only the target gets what was acknowledged.
+        before: What the payment tables held before the load began; None leaves unexplained rows alone, for an audit
+            while payments are on their way.
         drain_seconds: How long replication may take to bring what is still on its way.
 
     Raises:
@@ -151,7 +184,7 @@ def audit(
             time.sleep(0.1)
             differences = _differences(**sides)
         took = time.monotonic() - began
-        judged = [_Judge(name, connection).judge(book) for name, connection in sides.items()]
+        judged = [_Judge(name, connection, before).judge(book) for name, connection in sides.items()]
     return Audit(
         acknowledged=len(book.payments),
         refunds=len(book.refunds),
@@ -169,7 +202,7 @@ def audit(
         + tuple(finding for one_side in judged for finding in one_side.doubled),
         altered=tuple(finding for one_side in judged for finding in one_side.altered),
         unbalanced=tuple(finding for one_side in judged for finding in one_side.unbalanced),
-        unacknowledged=judged[0].unacknowledged,
+        unexplained=tuple(finding for one_side in judged for finding in one_side.unexplained),
         differences=differences,
         drain_seconds=round(took, 3),
     )
@@ -178,26 +211,43 @@ def audit(
 class _Judge:
     """One database against the book."""
 
-    def __init__(self, name: str, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, name: str, connection: psycopg.Connection[Any], before: Existing | None) -> None:
         self.name = name
         self.lost: list[Finding] = []
         self.doubled: list[Finding] = []
         self.altered: list[Finding] = []
         self.unbalanced: list[Finding] = []
-        self.unacknowledged = 0
+        self.unexplained: list[Finding] = []
         self._connection = connection
+        self._before = before
 
     def judge(self, book: Book) -> "_Judge":
         payments = {one.key: (one.id, one.account_id, one.amount) for one in book.payments}
         refunds = {one.key: (one.id, one.payment_id, one.amount) for one in book.refunds}
-        self._judge_rows("public.payments", ("id", "account_id", "amount"), payments)
-        self._judge_rows("public.refunds", ("id", "payment_id", "amount"), refunds)
-        if book.payments:
-            self.unacknowledged = self._count_unacknowledged(book)
+        failed = {one.key for one in book.failures}
+        before = self._before
+        self._judge_rows(
+            "public.payments",
+            ("id", "account_id", "amount"),
+            payments,
+            None if before is None else before.payments | failed,
+        )
+        self._judge_rows(
+            "public.refunds",
+            ("id", "payment_id", "amount"),
+            refunds,
+            None if before is None else before.refunds | failed,
+        )
         self._judge_ledger()
         return self
 
-    def _judge_rows(self, table: str, columns: Sequence[str], expected: Mapping[UUID, tuple[Any, ...]]) -> None:
+    def _judge_rows(
+        self,
+        table: str,
+        columns: Sequence[str],
+        expected: Mapping[UUID, tuple[Any, ...]],
+        known: frozenset[UUID] | None,
+    ) -> None:
         found: dict[UUID, tuple[Any, ...]] = {}
         times: Counter[UUID] = Counter()
         query = sql.SQL("select idempotency_key, {} from {}").format(
@@ -215,13 +265,10 @@ class _Judge:
             elif times[key] == 1 and found[key] != values:
                 detail = f"is {_named(columns, found[key])}, was acknowledged as {_named(columns, values)}"
                 self.altered.append(self._finding(table, key, detail))
-
-    def _count_unacknowledged(self, book: Book) -> int:
-        """Payments made since the book's first that are not in it; the client's failures may be among them."""
-        first = min(one.id for one in book.payments)
-        acknowledged = {one.key for one in book.payments}
-        rows = self._connection.execute("select idempotency_key from public.payments where id > %s", (first,))
-        return sum(key not in acknowledged for (key,) in rows)
+        if known is not None:
+            for key in found.keys() - expected.keys() - known:
+                detail = f"is {_named(columns, found[key])}, and nobody was told of it"
+                self.unexplained.append(self._finding(table, key, detail))
 
     def _judge_ledger(self) -> None:
         table = "public.ledger_entries"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pm_rehearsal.audit import Audit, audit
+from pm_rehearsal.audit import Audit, Existing, audit, existing
 from pm_rehearsal.load import read_book, write_gaps
 from pm_rehearsal.load.process import LoadProcess
 from pm_rehearsal.progress import Progress
@@ -69,6 +69,7 @@ class _Run:
         self._book = options.stage.directory / "book.jsonl"
         self._second_book = options.stage.directory / "book-after.jsonl"
         self._accounts: tuple[int, ...] = ()
+        self._before = Existing(payments=frozenset(), refunds=frozenset())
         self._moves: list[tuple[float, float]] = []
         self._pauses_ms: list[float] = []
 
@@ -89,6 +90,7 @@ class _Run:
         pm, step, options = self._pm, self._progress.step, self._options
         with step(f"give the source a history of {options.history:,} payments"):
             self._accounts = self._stage.seed(payments=options.history)
+            self._before = existing(self._stage.deployment.conninfo("source", "cutover"))
         with self._load(self._book, seed=1) as load:
             with step(f"take payments, {options.rate:g} a second, without a migration"):
                 load.wait(seconds=BASELINE_SECONDS)
@@ -116,10 +118,13 @@ class _Run:
                 read_book(self._book),
                 source=self._stage.deployment.conninfo("source", "cutover"),
                 target=self._stage.deployment.conninfo("target", "cutover"),
+                before=self._before,
             )
 
     def finish(self) -> Audit:
         """End the migration under load; from here on only the target gets payments."""
+        target = self._stage.deployment.conninfo("target", "cutover")
+        before = existing(target)
         with self._load(self._second_book, seed=2) as load:
             with self._progress.step("take payments again"):
                 load.wait(seconds=1.0)
@@ -129,7 +134,7 @@ class _Run:
                 load.stop()
         self._progress.load("")
         with self._progress.step("audit the target against the clients' second book"):
-            return audit(read_book(self._second_book), target=self._stage.deployment.conninfo("target", "cutover"))
+            return audit(read_book(self._second_book), target=target, before=before)
 
     def destroy(self) -> tuple[str, ...]:
         with self._progress.step("destroy everything"):
@@ -141,9 +146,11 @@ class _Run:
         gaps, baseline = write_gaps(read_book(self._book), self._moves)
         return Report(
             rate=self._options.rate,
+            replication_lag_seconds=self._options.stage.replication_latency_seconds,
             acknowledged=sum(one.acknowledged for one in audits),
             lost=sum(len(one.lost) + len(one.altered) for one in audits),
             doubled=sum(len(one.doubled) for one in audits),
+            unexplained=sum(len(one.unexplained) for one in audits),
             failed=sum(one.failed for one in audits),
             retried=retried,
             ledger_balanced=not any(one.unbalanced for one in audits),

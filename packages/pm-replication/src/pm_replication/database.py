@@ -103,6 +103,8 @@ def reader_endpoint(
         slot_name=slot,
         # DMS decodes test_decoding and pglogical only; the engine makes its slots with the same plugin.
         plugin_name=options.slot_plugin if options.slot_plugin == "test_decoding" else None,
+        # It would take an event trigger, which needs more rights than pm_dms has; `pm preflight` compares the schemas.
+        capture_ddls=False,
         # An idle source would keep its write-ahead log for ever.
         heartbeat_enable=True,
         heartbeat_frequency=1,

@@ -20,10 +20,11 @@ from pm_cutover.replication import ReplicationError
 # load reads a slot of DMS's own.
 SLOTS: dict[Environment, str] = {"source": "pm_forward", "target": "pm_reverse"}
 SLOT_SECONDS = 60.0
+READER_SECONDS = 10.0
 DMS_ROLE = "pm_dms"
 _DMS_SLOTS = """
     select slot_name from pg_replication_slots join pg_stat_activity on pid = active_pid
-    where usename = %s and slot_name <> %s
+    where usename = %s and slot_name <> %s and database = current_database()
 """
 
 
@@ -61,14 +62,20 @@ class DmsReplication:
         with _replication_errors():
             task = self.running_from(a.name)
             if task is None:
-                states = ", ".join(
+                found = ", ".join(
                     f"{state.identifier} is {state.status}{f' ({state.message})' if state.message else ''}"
                     for state in (task.state() for task in self.tasks_from(a.name))
                 )
-                raise ReplicationError(f"no replication {a.name} -> {b.name}: {states}; run `pm replicate`")
-            unfinished = [f"{load.table} ({load.state})" for load in task.loads() if not load.done]
-            if unfinished and task.state().migration_type != "cdc":
-                raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
+                raise ReplicationError(f"no replication {a.name} -> {b.name}: {found}; run `pm replicate`")
+            states = {load.table: load for load in task.loads()}
+            if failed := [f"{load.table} ({load.state})" for load in states.values() if load.failed]:
+                raise ReplicationError(f"DMS gave up on {', '.join(failed)}: see the task's log")
+            if task is self.load:
+                unfinished = [name for name in task.tables() if name not in states or not states[name].done]
+                if unfinished:
+                    raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
+                with a.connect() as connection:
+                    _note_slots(connection, a)
 
     def prepare_slot(self, b: Database) -> None:
         """A fresh slot on ``b``, for a task that DMS would start."""
@@ -86,8 +93,6 @@ class DmsReplication:
         """Stop every task a -> b, then drop its slot."""
         with _replication_errors(), a.connect() as connection:
             running = [task for task in self.tasks_from(a.name) if task.state().status in {"running", "starting"}]
-            if self.load in running:
-                _note_slots(connection, a)
             for task in running:
                 task.stop()
             dropped = self._drop_slot(connection, a)
@@ -115,7 +120,10 @@ class DmsReplication:
 
 
 def _note_slots(connection: psycopg.Connection[Any], a: Database) -> None:
-    """Write down which slot the task load reads, while it reads it: afterwards nothing tells whose slot it is."""
+    """Write down which slot the task load reads, while it reads it: afterwards nothing tells whose slot it is.
+
+    Before a move fences, where a refusal costs nothing.
+    """
 
     def read() -> list[tuple[str]] | None:
         return connection.execute(_DMS_SLOTS, (DMS_ROLE, SLOTS[a.name])).fetchall() or None
@@ -123,7 +131,7 @@ def _note_slots(connection: psycopg.Connection[Any], a: Database) -> None:
     slots = wait_for(
         f"DMS to read its slot on {a.name}",
         read,
-        timeout_seconds=SLOT_SECONDS,
+        timeout_seconds=READER_SECONDS,
         interval_seconds=0.1,
         advice=f"the task load runs, but {DMS_ROLE} reads no slot: see the task's log, then run again",
     )

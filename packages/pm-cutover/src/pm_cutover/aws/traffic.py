@@ -79,7 +79,11 @@ class Traffic:
         try:
             yield
         finally:
-            self._route53.update_health_check(HealthCheckId=self._source_health_check, Disabled=False)
+            self.check_source()
+
+    def check_source(self) -> None:
+        """Have the source's health checked; a killed `pm finish` may have left the check off."""
+        self._route53.update_health_check(HealthCheckId=self._source_health_check, Disabled=False)
 
     def recorded(self) -> Weights:
         """The weights that Route 53 answers by.

@@ -45,6 +45,8 @@ def finish(run: Run, *, idle_window_seconds: float, metric_delay_seconds: float)
         if writer.source.state != "sealed":
             raise RefusedError(f"the source is {writer.source.state}: run `pm cutover` again, which completes the move")
         _check_idle(run, idle_window_seconds, metric_delay_seconds)
+        if read_writer(run) != writer:
+            raise RefusedError("the writer moved while the source was watched: see `pm status`")
         replication = run.deployment.replication()
         replication.stop(run.target, run.source)
         run.progress.step("replication target -> source stopped, slot pm_reverse dropped")

@@ -56,8 +56,9 @@ def replicate(run: Run) -> ReplicateResult:
         if not replication.load.state().ran_before:
             refuse_blockers(preflight(run))
         _prepare(run, replication)
-        if replication.load.state().failed_loading and _all_empty(run.target, replication.load.tables()):
-            replication.load.reload()
+        state = replication.load.state()
+        if state.ran_before and not state.running and _all_empty(run.target, replication.load.tables()):
+            replication.load.reload()  # it failed before its first row, or somebody dropped what it had loaded
         else:
             replication.load.start_or_resume()
         run.progress.step("replication task load runs")

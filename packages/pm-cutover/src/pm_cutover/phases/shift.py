@@ -66,7 +66,7 @@ def shift(run: Run, *, steps: Sequence[int], bake_seconds: float) -> ShiftResult
         before = traffic.recorded()
         todo = remaining_steps(steps, before.target_percent)
         for percent in todo:
-            _step(run, traffic, Weights.of_target(percent), bake_seconds)
+            _step(run, traffic, Weights.of_target(percent), bake_seconds, earlier=steps)
         return ShiftResult(before=before, after=traffic.recorded(), steps=todo)
 
 
@@ -76,14 +76,18 @@ def set_weights(run: Run, traffic: Traffic, weights: Weights) -> bool:
     Returns:
         Whether anything had to be changed.
     """
+    if weights.source:
+        traffic.check_source()
     changed = traffic.set(weights)
     run.progress.step(f"weights {weights} (source/target){'' if changed else ', as they were'}")
     run.evidence.record("weights", {"source": weights.source, "target": weights.target, "changed": changed})
     return changed
 
 
-def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float) -> None:
+def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float, *, earlier: Sequence[int]) -> None:
     before = traffic.recorded()
+    if before == weights:  # an earlier run was killed while it baked: back means the step before
+        before = Weights.of_target(max((step for step in earlier if step < weights.target_percent), default=0))
     more = weights.target_percent > before.target_percent
     watch = _Watch(run=run, service=run.deployment.service("target"))
     if more and (problem := watch.problem(patience=1)):

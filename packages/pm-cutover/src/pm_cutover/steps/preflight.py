@@ -16,6 +16,20 @@ from pm_cutover.steps.sessions import Session
 
 _REFUSED = "PF002"
 
+# What a fenced table refuses or does by itself: constraints (not-null ones have a catalog entry from PostgreSQL 18 on
+# only), unique indexes, triggers.
+_RULES = """
+    with fenced as (select tgrelid as oid from pg_trigger where tgname = 'pm_fence')
+    select format('%s: %s %s', conrelid::regclass, conname, pg_get_constraintdef(c.oid))
+    from pg_constraint c join fenced on conrelid = fenced.oid where contype <> 'n'
+    union all
+    select pg_get_indexdef(indexrelid) from pg_index join fenced on indrelid = fenced.oid
+    where indisunique and not exists (select from pg_constraint where conindid = indexrelid)
+    union all
+    select pg_get_triggerdef(t.oid) from pg_trigger t join fenced on tgrelid = fenced.oid
+    where not tgisinternal and tgname <> 'pm_fence'
+"""
+
 
 def preflight(move: Move) -> None:
     """Refuse what is bound to fail, make the slot of the coming direction, warm every session.
@@ -27,6 +41,7 @@ def preflight(move: Move) -> None:
     a, b, barrier, limits = move.sessions.a, move.sessions.b, move.sessions.barrier, move.limits
     with cut_after(limits.recovery_seconds, a, b):
         _compare_fences(move)
+        _compare_rules(move)
         handoff = handoff_of(a, epoch=move.epoch)
     if handoff is not None:  # the move that made ``a`` the writer may have died before its last steps
         move.replication.stop(move.b, move.a)
@@ -56,6 +71,21 @@ def _compare_fences(move: Move) -> None:
         raise RefusedError(
             f"{move.a.name} and {move.b.name} do not fence the same tables (differ: {found}): run pm replicate again, "
             "which fences what is missing"
+        )
+
+
+def _compare_rules(move: Move) -> None:
+    """The target must refuse what the source refuses: an interrupted `pm replicate` leaves rows without their rules.
+
+    Not asked on the way back, which nothing that was added to the target since may bar.
+    """
+    if move.a.name != "source":
+        return
+    here, there = ({row[0] for row in session.execute(_RULES)} for session in (move.sessions.a, move.sessions.b))
+    if missing := sorted(here - there):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise RefusedError(
+            f"{move.b.name} lacks {'; '.join(missing[:3])}{more}: run pm replicate again, which makes what is missing"
         )
 
 

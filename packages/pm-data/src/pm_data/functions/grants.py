@@ -56,6 +56,9 @@ def privileges(database: str) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA public TO {logins}"
     # Apply sessions switch triggers off; needs PostgreSQL 15, where parameters can be granted.
     yield f"GRANT SET ON PARAMETER session_replication_role TO {DMS}"
+    # Every session of DMS passes triggers and foreign keys, the load's too: an endpoint's AfterConnectScript is
+    # documented for changes only.
+    yield f"ALTER ROLE {DMS} SET session_replication_role = replica"
 
     yield f"SET LOCAL ROLE {OWNER}"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}"

@@ -119,23 +119,25 @@ class Generator:
         choices = self._choices
         key = UUID(int=choices.getrandbits(128), version=4)
         amount = Decimal(choices.randint(100, 50_000)).scaleb(-2)
+        account = choices.choice(self._config.accounts)
         body = {
             "idempotency_key": str(key),
-            "account_id": choices.choice(self._config.accounts),
+            "account_id": account,
             "amount": str(amount),
             "currency": "EUR",
         }
         fate = choices.random()
         sent_at = time.time()
         answer = await self._post(session, "payment", key, "/payments", body, due, sent_at)
-        if answer is None:
+        if answer is None or self._contradicted("payment", key, answer, body, sent_at):
             return
+        # What was asked for, not what the answer says was done: the audit compares it with the databases.
         self._book.payment(
             AcknowledgedPayment(
                 key=key,
                 id=answer.body["id"],
-                account_id=answer.body["account_id"],
-                amount=Decimal(answer.body["amount"]),
+                account_id=account,
+                amount=amount,
                 environment=answer.environment,
                 sent_at=sent_at,
                 acknowledged_at=time.time(),
@@ -155,13 +157,14 @@ class Generator:
         body = {"idempotency_key": str(key), "amount": str(part)}
         sent_at = time.time()
         answer = await self._post(session, "refund", key, f"/payments/{payment_id}/refunds", body, due, sent_at)
-        if answer is not None:
+        wanted = body | {"payment_id": payment_id}
+        if answer is not None and not self._contradicted("refund", key, answer, wanted, sent_at):
             self._book.refund(
                 AcknowledgedRefund(
                     key=key,
                     id=answer.body["id"],
-                    payment_id=answer.body["payment_id"],
-                    amount=Decimal(answer.body["amount"]),
+                    payment_id=payment_id,
+                    amount=part,
                     environment=answer.environment,
                     sent_at=sent_at,
                     acknowledged_at=time.time(),
@@ -180,6 +183,22 @@ class Generator:
         else:
             self._book.doubled(Doubled(key=key, first_id=payment_id, second_id=answer.body["id"]))
             self._counts["doubled"] += 1
+
+    def _contradicted(self, request: str, key: UUID, answer: _Answer, wanted: dict[str, Any], sent_at: float) -> bool:
+        """Whether a 2xx answer says something else than was asked for; that is a failure, and noted as one.
+
+        ``replayed`` is not asked: after a lost commit the service finds on its own retry that it had been done.
+        """
+        said = {name: answer.body[name] for name in wanted if name in answer.body}
+        wrong = {name: value for name, value in said.items() if value != wanted[name]}
+        if wrong:
+            self._failed(request, key, f"asked for {wanted}, was answered with {wrong}", sent_at)
+        return bool(wrong)
+
+    def _failed(self, request: str, key: UUID, reason: str, sent_at: float) -> None:
+        self._counts["failure"] += 1
+        self._last_failure = f"{request}: {reason}"
+        self._book.failure(Failure(key=key, request=request, reason=reason, sent_at=sent_at, failed_at=time.time()))
 
     async def _later(self) -> float:
         """Wait a while, not beyond the end of the load; returns when the request is due."""
@@ -208,9 +227,7 @@ class Generator:
             reason = str(error) or type(error).__name__
             if isinstance(error, TimeoutError):
                 reason = f"no answer within {REQUEST_SECONDS:g} s"
-            self._counts["failure"] += 1
-            self._last_failure = f"{request}: {reason}"
-            self._book.failure(Failure(key=key, request=request, reason=reason, sent_at=sent_at, failed_at=time.time()))
+            self._failed(request, key, reason, sent_at)
             return None
         finally:
             self._in_flight -= 1
