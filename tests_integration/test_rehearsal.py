@@ -210,6 +210,16 @@ def test_an_occupied_port_is_named(tmp_path: Path):
     assert "--port" in error
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--port",), ("--port", "70000"), ("--port", "http"), ("--rate", "0"), ("--payments", "-1")]
+)
+def test_wrong_options_are_named(arguments: tuple[str, ...], tmp_path: Path):
+    code, error = said(PM, "rehearse", "--directory", str(tmp_path), *arguments)
+    assert code == 2
+    assert len(error.splitlines()) == 1
+    assert arguments[0] in error
+
+
 def test_missing_postgresql_programs_are_named(tmp_path: Path):
     code, error = said(PM, "rehearse", "--directory", str(tmp_path), PM_POSTGRES_BIN=str(tmp_path))
     assert code == 2

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import ExistingDirectory
+from cyclopts.types import ExistingDirectory, NonNegativeFloat, NonNegativeInt, PositiveFloat, UInt16
 from rich.console import Console
 
 from pm_core import SettingsError
@@ -26,14 +26,14 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 def command(
     *,
-    rate: Annotated[float, Parameter(help="Payments per second.")] = 200.0,
-    payments: Annotated[int, Parameter(help="Go on until so many payments are acknowledged.")] = 5000,
-    history: Annotated[int, Parameter(help="Payments in the source before the migration.")] = 20_000,
+    rate: Annotated[PositiveFloat, Parameter(help="Payments per second.")] = 200.0,
+    payments: Annotated[NonNegativeInt, Parameter(help="Go on until so many payments are acknowledged.")] = 5000,
+    history: Annotated[NonNegativeInt, Parameter(help="Payments in the source before the migration.")] = 20_000,
     replication_lag: Annotated[
-        float, Parameter(help="Seconds added to replication, to rehearse a lag such as that of DMS.")
+        NonNegativeFloat, Parameter(help="Seconds added to replication, to rehearse a lag such as that of DMS.")
     ] = 0.0,
     suffix: Annotated[str, Parameter(help="The environmentSuffix in every name.")] = "rehearsal",
-    port: Annotated[int, Parameter(help="Port of the emulated AWS on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[UInt16, Parameter(help="Port of the emulated AWS on 127.0.0.1; 0 takes a free one.")] = 0,
     project: Annotated[
         ExistingDirectory | None, Parameter(help="Directory of cdk.json. Default: the nearest one above.")
     ] = None,
