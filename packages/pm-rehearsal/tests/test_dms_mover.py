@@ -28,7 +28,8 @@ SETTINGS = {
 SCHEMA = """
 CREATE ROLE rds_replication;
 CREATE ROLE pm_owner;
-CREATE ROLE pm_dms LOGIN PASSWORD 'dms-secret' IN ROLE pm_owner, rds_replication;
+-- RDS gives this right by membership; the embedded RDS keeps the attribute in step with it.
+CREATE ROLE pm_dms LOGIN REPLICATION PASSWORD 'dms-secret' IN ROLE pm_owner, rds_replication;
 GRANT SET ON PARAMETER session_replication_role TO pm_dms;
 GRANT CREATE, USAGE ON SCHEMA public TO pm_owner;
 SET ROLE pm_owner;
