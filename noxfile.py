@@ -37,7 +37,7 @@ def types(session: nox.Session) -> None:
     """Static types, strict."""
     modules = sorted(directory.name for path in MEMBERS.values() for directory in (ROOT / path / "src").iterdir())
     uv(session, "run", "mypy", *(argument for module in modules for argument in ("-p", module)))
-    uv(session, "run", "mypy", "noxfile.py", "apps/synth.py")
+    uv(session, "run", "mypy", "noxfile.py", "apps/synth.py", "apps/benchmark.py")
 
 
 @nox.session
@@ -74,3 +74,9 @@ for _name, _path in TESTED.items():
 def integration(session: nox.Session) -> None:
     """The real CDK CLI, the embedded AWS, real PostgreSQL and one short rehearsal."""
     uv(session, "run", "pytest", "tests_integration", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Times that are worth knowing, measured in turns: synthesis of everything and of one tier. Not part of CI."""
+    uv(session, "run", "python", "apps/benchmark.py", *session.posargs)

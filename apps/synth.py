@@ -18,7 +18,7 @@ import aws_cdk as cdk
 import pm_source_app
 import pm_target_app
 from pm_core import Settings, SettingsError
-from pm_stacks import Selection
+from pm_stacks import Selection, add_rule_packs
 
 
 def read_settings(settings: Any, overrides: Any) -> Settings:
@@ -61,6 +61,7 @@ def main() -> int:
         only.check([*pm_source_app.STACK_IDS, *pm_target_app.STACK_IDS])
         pm_source_app.compose(app, settings, only)
         pm_target_app.compose(app, settings, only)
+        add_rule_packs(app)
     except ValueError as error:
         # Our packages' own errors are about the input, and written for a person; any other is a bug of ours.
         if not type(error).__module__.startswith("pm_"):

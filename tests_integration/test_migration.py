@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pm_core import ReplicationContract
+from pm_core import ReplicationContract, Settings
 from pm_rehearsal.audit import audit
 from pm_rehearsal.cdk import CdkError, find_project
 from pm_rehearsal.deployment import settings_of
@@ -63,6 +63,45 @@ def test_the_rows_of_the_source_are_on_the_target(running: Running):
     with running.database("target", "cutover") as target:
         until(lambda: target.execute("select count(*) >= 2000 from payments").fetchone() == (True,), "2,000 payments")
     assert running.stage.engine.run("verify")["equal"]
+
+
+def test_status_endpoint_tells_the_progress_of_the_tasks(running: Running):
+    cloud = running.stage.cloud
+    name = f"function-migration-status-target-{SUFFIX}"
+    url = cloud.client("lambda").get_function_url_config(FunctionName=name)
+    assert url["AuthType"] == "AWS_IAM"
+    answer = json.loads(cloud.client("lambda").invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
+    assert answer["statusCode"] == 200, answer
+    status = json.loads(answer["body"])
+    assert status["weights"] == {"source": 100, "target": 0}
+    assert status["tasks"]["load"]["status"] == "running"
+    assert "public.payments" in {table["table"] for table in status["tasks"]["load"]["tables"]}
+
+
+def test_an_update_pauses_the_running_task_and_resumes_it(running: Running):
+    replication = ReplicationContract.parse(running.stage.deployment.parameters(), suffix=SUFFIX, environment="target")
+    dms = running.stage.cloud.client("dms")
+
+    def task() -> dict[str, Any]:
+        filters = [{"Name": "replication-task-arn", "Values": [replication.load_task_arn]}]
+        found: dict[str, Any] = dms.describe_replication_tasks(Filters=filters)["ReplicationTasks"][0]
+        return found
+
+    for environment in ("source", "target"):
+        with running.database(environment, "cutover") as connection:
+            connection.execute("set role pm_owner")
+            connection.execute("create table public.vouchers (id bigint primary key)")
+    tables = Settings.parse(settings_of(PROJECT, suffix=SUFFIX)).tables
+    before = task()
+    running.stage.deploy_with({"tables": [*tables, "public.vouchers"]}, "replication-target")
+    after = task()
+    assert before["Status"] == after["Status"] == "running"
+    assert before["ReplicationTaskArn"] == after["ReplicationTaskArn"]
+    assert "vouchers" in after["TableMappings"]
+    running.stage.deploy_with({}, "replication-target")
+    assert task()["Status"] == "running"
+    tags = dms.list_tags_for_resource(ResourceArn=replication.load_task_arn)["TagList"]
+    assert not any("resume" in tag["Key"] for tag in tags)
 
 
 def test_deploying_again_changes_nothing(running: Running):

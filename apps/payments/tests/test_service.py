@@ -65,7 +65,7 @@ def payment() -> dict[str, Any]:
 
 @asynccontextmanager
 async def service(*databases: PostgresServer) -> AsyncIterator[Client]:
-    settings = Settings(environment="target", candidates=(), bind="127.0.0.1", port=free_port())
+    settings = Settings(environment="target", candidates=(), bind="127.0.0.1", port=free_port(), tls=False)
     candidates = [candidate(name, server) for name, server in zip(("source", "target"), databases, strict=False)]
     stop = asyncio.Event()
     served = asyncio.create_task(serve(settings, candidates, stop=stop))

@@ -18,10 +18,12 @@ def test_source_has_its_tiers_and_the_zone_in_order_of_deployment() -> None:
     assert tuple(needs) == STACK_IDS
     assert needs == {
         "network-source": set(),
-        "data-source": {"network-source"},
+        "audit-source": set(),
+        "data-source": {"audit-source", "network-source"},
         "registry-source": set(),
         "zone": set(),
-        "compute-source": {"network-source", "data-source", "registry-source", "zone"},
+        "certificate": {"zone"},
+        "compute-source": {"network-source", "data-source", "registry-source", "certificate"},
         "traffic-source": {"compute-source", "zone"},
         "observability-source": {
             "network-source",
@@ -29,6 +31,7 @@ def test_source_has_its_tiers_and_the_zone_in_order_of_deployment() -> None:
             "registry-source",
             "compute-source",
             "traffic-source",
+            "zone",
         },
     }
 

@@ -12,6 +12,7 @@ import pytest
 from aws_cdk.assertions import Template
 
 from pm_core import CONTRACTS, Settings, ZoneContract
+from pm_stacks.certificate import CertificateStack
 from pm_stacks.compute import ComputeStack
 from pm_stacks.observability import ObservabilityStack
 from pm_stacks.registry import RegistryStack
@@ -28,7 +29,11 @@ Templates = dict[str, dict[str, Any]]
 def compose(**settings: Any) -> tuple[cdk.App, dict[str, cdk.Stack]]:
     app = cdk.App(context=_CONTEXT)
     parsed = Settings.parse(SETTINGS | settings)
-    stacks: list[cdk.Stack] = [ZoneStack(app=app, settings=parsed), ReplicationStack(app=app, settings=parsed)]
+    stacks: list[cdk.Stack] = [
+        ZoneStack(app=app, settings=parsed),
+        CertificateStack(app=app, settings=parsed),
+        ReplicationStack(app=app, settings=parsed),
+    ]
     for environment in ("source", "target"):
         stacks += [
             RegistryStack(app=app, environment=environment, settings=parsed),
@@ -76,7 +81,9 @@ def test_every_contract_is_published_in_full(templates: Templates) -> None:
     for contract in CONTRACTS:
         if contract.tier in ("network", "data"):
             continue
-        environments = {"zone": ("source",), "replication": ("target",)}.get(contract.tier, ("source", "target"))
+        environments = {"zone": ("source",), "certificate": ("source",), "replication": ("target",)}.get(
+            contract.tier, ("source", "target")
+        )
         for environment in environments:
             assert {contract.path("dev1", environment, field) for field in contract.field_names()} <= paths
 
@@ -138,7 +145,7 @@ def test_lag_is_watched_where_the_replication_is(templates: Templates) -> None:
     assert [name for name in source.split(",") if name] == []
     names = {alarm["AlarmName"] for alarm in resources(templates["observability-target"], "AWS::CloudWatch::Alarm")}
     assert len(text(target).split(",")) == 6
-    assert len([name for name in names if "-lag-" in name]) == 6
+    assert len([name for name in names if "-lag-" in name and "slot" not in name]) == 6
 
 
 @pytest.mark.parametrize(("ssl_mode", "dms"), [("disable", "none"), ("require", "require"), ("verify-full", "require")])
@@ -155,7 +162,7 @@ def test_commands_for_the_operator_are_valid_shell(templates: Templates) -> None
     for name, command in checked.items():
         result = subprocess.run(["/bin/sh", "-n", "-c", command], capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{name}: {command}\n{result.stderr}"
-        assert shlex.split(command)[0] in ("aws", "docker", "pm"), name
+        assert shlex.split(command)[0] in ("aws", "curl", "docker", "pm"), name
 
 
 @pytest.mark.parametrize("weight", [0, 5, 25, 50, 100])
@@ -192,6 +199,7 @@ def test_in_the_last_phase_the_target_knows_nothing_of_the_source(templates: Tem
     _, stacks = compose(migrationPhase="complete")
     after = Template.from_stack(stacks["compute-target"]).to_json()
     paths = {parameter.get("Default", "") for parameter in after["Parameters"].values()}
-    assert not any("/source/" in path for path in paths)
+    # The certificate and the zone serve both environments and stay.
+    assert {path for path in paths if "/source/" in path} == {"/pm/dev1/source/certificate/certificate-arn"}
     before = {parameter.get("Default", "") for parameter in templates["compute-target"]["Parameters"].values()}
     assert any("/source/data/" in path for path in before)

@@ -18,7 +18,8 @@ def test_target_has_its_tiers_and_the_replication_in_order_of_deployment() -> No
     assert tuple(needs) == STACK_IDS
     assert needs == {
         "network-target": set(),
-        "data-target": {"network-target"},
+        "audit-target": set(),
+        "data-target": {"audit-target", "network-target"},
         "registry-target": set(),
         "compute-target": {"network-target", "data-target", "registry-target"},
         "traffic-target": {"compute-target"},

@@ -19,6 +19,7 @@ TARGET = Candidate(
     key_arn="arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002",
 )
 REPOSITORY_ARN = "arn:aws:ecr:us-east-1:111122223333:repository/payments"
+CERTIFICATE_ARN = "arn:aws:acm:us-east-1:111122223333:certificate/00000000-0000-0000-0000-000000000003"
 PUBLIC = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 PRIVATE = ["subnet-0123456789abcdef2", "subnet-0123456789abcdef3"]
 
@@ -40,8 +41,11 @@ def props(stack: cdk.Stack) -> PaymentServiceProps:
         load_balancer_security_group=ec2.SecurityGroup.from_security_group_id(
             stack, "LoadBalancer", "sg-0123456789abcdef1", mutable=False
         ),
+        repository_name="payments",
         repository_arn=REPOSITORY_ARN,
-        image="111122223333.dkr.ecr.us-east-1.amazonaws.com/payments:1.2.3",
+        repository_uri="111122223333.dkr.ecr.us-east-1.amazonaws.com/payments",
+        image_tag="1.2.3",
+        certificate_arn=CERTIFICATE_ARN,
         candidates=(SOURCE, TARGET),
         ssl_mode="verify-full",
         desired_count=2,
@@ -68,9 +72,13 @@ def attributes(properties: dict[str, Any], key: str) -> dict[str, str]:
 
 
 def statements(template: Template, role_name: str) -> dict[str, dict[str, Any]]:
-    (role,) = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": role_name}}).values()
-    (policy,) = role["Properties"]["Policies"]
-    return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+    (role,) = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": role_name}})
+    return {
+        statement["Sid"]: statement
+        for policy in template.find_resources("AWS::IAM::ManagedPolicy").values()
+        if policy["Properties"]["Roles"] == [{"Ref": role}]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    }
 
 
 def test_container_gets_its_environment_and_no_secret_value(template: Template) -> None:
@@ -105,11 +113,27 @@ def test_service_may_read_exactly_its_candidates_secrets(template: Template) -> 
 def test_ecs_may_pull_one_image_and_write_one_log(template: Template) -> None:
     allowed = statements(template, "role-payments-execution-source-dev1")
     assert allowed["Pull"]["Resource"] == REPOSITORY_ARN
-    (group,) = template.find_resources("AWS::Logs::LogGroup")
+    (group,) = template.find_resources(
+        "AWS::Logs::LogGroup", {"Properties": {"LogGroupName": "log-group-payments-source-dev1"}}
+    )
     assert allowed["Log"]["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
     assert allowed["LogIn"]["Action"] == "ecr:GetAuthorizationToken"
-    # Attached with the role: a separate policy might come after the first task.
     template.resource_count_is("AWS::IAM::Policy", 0)
+
+
+def test_service_waits_for_permissions_listener_and_image(template: Template) -> None:
+    (service,) = template.find_resources("AWS::ECS::Service").values()
+    policies = {
+        name
+        for name, policy in template.find_resources("AWS::IAM::ManagedPolicy").items()
+        if "payments-" in str(policy["Properties"]["ManagedPolicyName"])
+    }
+    assert len(policies) == 2
+    listeners = template.find_resources("AWS::ElasticLoadBalancingV2::Listener", {"Properties": {"Protocol": "HTTPS"}})
+    images = template.find_resources("Custom::ExistingImage")
+    assert policies | set(listeners) | set(images) <= set(service["DependsOn"])
+    (image,) = images.values()
+    assert (image["Properties"]["RepositoryName"], image["Properties"]["ImageTag"]) == ("payments", "1.2.3")
 
 
 def test_service_runs_in_private_subnets_without_a_public_address(template: Template) -> None:
@@ -149,10 +173,51 @@ def test_unhealthy_tasks_are_found_fast_and_stopping_ones_drained(template: Temp
     assert attributes(group, "TargetGroupAttributes")["deregistration_delay.timeout_seconds"] == "5"
 
 
-def test_listener_forwards_without_touching_security_groups(template: Template) -> None:
-    listener = only(template, "AWS::ElasticLoadBalancingV2::Listener")
-    assert (listener["Port"], listener["Protocol"]) == (80, "HTTP")
+def test_clients_are_served_over_recent_tls_and_plain_http_is_redirected(template: Template) -> None:
+    listeners = {
+        one["Properties"]["Port"]: one["Properties"]
+        for one in template.find_resources("AWS::ElasticLoadBalancingV2::Listener").values()
+    }
+    assert set(listeners) == {80, 443}
+    assert listeners[443]["Protocol"] == "HTTPS"
+    assert listeners[443]["Certificates"] == [{"CertificateArn": CERTIFICATE_ARN}]
+    assert listeners[443]["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
+    (action,) = listeners[80]["DefaultActions"]
+    assert (action["Type"], action["RedirectConfig"]["Protocol"]) == ("redirect", "HTTPS")
     template.resource_count_is("AWS::EC2::SecurityGroup", 0)
+
+
+def test_tasks_are_reached_and_checked_over_tls(template: Template) -> None:
+    group = only(template, "AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert group["Protocol"] == group["HealthCheckProtocol"] == "HTTPS"
+
+
+def test_access_logs_go_to_a_bucket_that_goes_with_the_stack(template: Template) -> None:
+    (bucket,) = template.find_resources("AWS::S3::Bucket")
+    settings = attributes(only(template, "AWS::ElasticLoadBalancingV2::LoadBalancer"), "LoadBalancerAttributes")
+    assert settings["access_logs.s3.enabled"] == "true"
+    assert settings["access_logs.s3.bucket"] == {"Ref": bucket}
+    # Load balancers deliver to SSE-S3 only: the one exception.
+    (rule,) = only(template, "AWS::S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    (emptied,) = template.find_resources("Custom::EmptiedBucket").values()
+    assert emptied["Properties"]["BucketName"] == {"Ref": bucket}
+
+
+@pytest.mark.parametrize("architecture", ["X86_64", "ARM64"])
+def test_tasks_run_on_the_architecture_of_the_image(props: PaymentServiceProps, architecture: str) -> None:
+    stack = cdk.Stack(cdk.App(), f"On{architecture.replace('_', '')}", env=cdk.Environment(region="us-east-1"))
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        public_subnet_ids=PUBLIC,
+        private_subnet_ids=PRIVATE,
+    )
+    PaymentService(stack, "Payments", props=replace(props, vpc=vpc, cpu_architecture=architecture))
+    definition = only(Template.from_stack(stack), "AWS::ECS::TaskDefinition")
+    assert definition["RuntimePlatform"] == {"CpuArchitecture": architecture, "OperatingSystemFamily": "LINUX"}
 
 
 def test_service_scales_on_cpu_and_memory(template: Template) -> None:
@@ -171,15 +236,19 @@ def test_service_scales_on_cpu_and_memory(template: Template) -> None:
     }
 
 
-def test_logs_are_encrypted_kept_as_asked_and_deleted_with_the_stack(template: Template) -> None:
-    (group,) = template.find_resources("AWS::Logs::LogGroup").values()
+def test_every_log_group_is_declared_encrypted_kept_as_asked_and_deleted_with_the_stack(template: Template) -> None:
+    groups = template.find_resources("AWS::Logs::LogGroup").values()
     (key,) = template.find_resources("AWS::KMS::Key")
-    assert group["Properties"] == {
-        "LogGroupName": "log-group-payments-source-dev1",
-        "RetentionInDays": 30,
-        "KmsKeyId": {"Fn::GetAtt": [key, "Arn"]},
+    assert {group["Properties"]["LogGroupName"] for group in groups} == {
+        "log-group-payments-source-dev1",
+        "/aws/ecs/containerinsights/cluster-source-dev1/performance",
+        "/aws/lambda/function-existing-image-source-dev1",
+        "/aws/lambda/function-empty-balancer-logs-source-dev1",
     }
-    assert group["DeletionPolicy"] == "Delete"
+    for group in groups:
+        assert group["Properties"]["KmsKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
+        assert group["Properties"]["RetentionInDays"] == 30
+        assert group["DeletionPolicy"] == "Delete"
 
 
 def test_cluster_counts_its_tasks(template: Template) -> None:

@@ -59,3 +59,10 @@ def test_every_allowed_suffix_is_taken(suffix: str):
 def test_every_other_text_is_refused_as_a_setting(suffix: str):
     with pytest.raises(SettingsError, match="environmentSuffix"):
         Settings.parse(GOOD | {"environmentSuffix": suffix})
+
+
+def test_a_domain_that_nobody_can_delegate_is_refused_for_an_account() -> None:
+    private = {"environmentSuffix": "t1", "domain": "payments.internal"}
+    assert Settings.parse(private).domain == "payments.internal"
+    with pytest.raises(SettingsError, match="cannot be delegated"):
+        Settings.parse(private | {"account": "123456789012"})

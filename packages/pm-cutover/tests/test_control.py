@@ -14,7 +14,7 @@ def fenced(bare_rig: Rig) -> Iterator[Rig]:
     """The control schema on the source, open at epoch 1."""
     install(bare_rig.source, tables=TABLES, word=SOURCE_WORD)
     yield bare_rig
-    remove(bare_rig.source)
+    remove(bare_rig.source, word=read_state(bare_rig.source).word)
 
 
 def fenced_tables(rig: Rig) -> set[str]:
@@ -95,8 +95,8 @@ def test_payments_do_not_queue_behind_an_install_that_waits_for_a_long_transacti
 
 def test_remove_leaves_nothing_behind_and_may_be_repeated(bare_rig: Rig):
     install(bare_rig.source, tables=TABLES, word=SOURCE_WORD)
-    remove(bare_rig.source)
-    remove(bare_rig.source)
+    remove(bare_rig.source, word=read_state(bare_rig.source).word)
+    remove(bare_rig.source, word=read_state(bare_rig.source).word)
     assert fenced_tables(bare_rig) == set()
     assert bare_rig.value("source", "select to_regnamespace('pm_control') is null")
 
@@ -176,3 +176,12 @@ def test_a_sealed_database_opens_only_with_a_handoff_position(fenced: Rig):
     fenced.query("source", "insert into pm_control.handoff values (3, '0/1')", role="pm_cutover")
     assert fenced.value("source", "select pm_control.open(3)", role="pm_cutover") == 30
     assert fenced.value("source", "select pm_control.open(3)", role="pm_cutover") == 30
+
+
+def test_removal_is_refused_once_the_writer_has_moved(bare_rig: Rig):
+    install(bare_rig.source, tables=TABLES, word=SOURCE_WORD)
+    with pytest.raises(ControlError, match="the writer moved meanwhile"):
+        remove(bare_rig.source, word=TARGET_WORD)
+    assert read_state(bare_rig.source).installed
+    remove(bare_rig.source, word=SOURCE_WORD)
+    assert not read_state(bare_rig.source).installed

@@ -26,14 +26,14 @@ def closed(bare_rig: Rig) -> Iterator[Rig]:
     """The source with the word that the target starts with: sealed."""
     install(bare_rig.source, tables=TABLES, word=TARGET_WORD)
     yield bare_rig
-    remove(bare_rig.source)
+    remove(bare_rig.source, word=read_state(bare_rig.source).word)
 
 
 @pytest.fixture
 def opened(bare_rig: Rig) -> Iterator[Rig]:
     install(bare_rig.source, tables=TABLES, word=SOURCE_WORD)
     yield bare_rig
-    remove(bare_rig.source)
+    remove(bare_rig.source, word=read_state(bare_rig.source).word)
 
 
 def engine(rig: Rig, statement: str) -> None:

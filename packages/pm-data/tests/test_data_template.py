@@ -1,4 +1,4 @@
-"""The template of PaymentDatabase, DatabaseRoles and TransactionLogs."""
+"""The template of PaymentDatabase, its secrets with their rotation, and DatabaseRoles."""
 
 import json
 from pathlib import Path
@@ -9,24 +9,25 @@ import pytest
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Match, Template
 
+from pm_core.cdk import CustomerKey
 from pm_data import (
+    ALTERNATING_USERS,
     DatabasePropsError,
     DatabaseRoles,
     DatabaseRolesProps,
-    DataKey,
-    LogsPropsError,
     PaymentDatabase,
     PaymentDatabaseProps,
-    TransactionLogs,
-    TransactionLogsProps,
+    SecretRotation,
+    SecretRotationProps,
     engine_version,
 )
 
 CONTEXT = json.loads((Path(__file__).parents[3] / "cdk.json").read_text())["context"]
 HERE = {"environment": "source", "suffix": "t1"}
+SUBNETS = ("subnet-0a1b2c33", "subnet-0a1b2c34")
 
 
-def database_props(stack: cdk.Stack, key: DataKey, **changed: Any) -> PaymentDatabaseProps:
+def database_props(stack: cdk.Stack, key: CustomerKey, **changed: Any) -> PaymentDatabaseProps:
     return PaymentDatabaseProps(
         **HERE
         | {
@@ -40,9 +41,9 @@ def database_props(stack: cdk.Stack, key: DataKey, **changed: Any) -> PaymentDat
     )
 
 
-def new_stack() -> tuple[cdk.Stack, DataKey]:
+def new_stack() -> tuple[cdk.Stack, CustomerKey]:
     stack = cdk.Stack(cdk.App(context=CONTEXT), "data-source", env=cdk.Environment(region="us-east-1"))
-    return stack, DataKey(stack, "Key", **HERE)
+    return stack, CustomerKey(stack, "Key", **HERE, qualifier="data", description="Payment data")
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +57,28 @@ def template() -> Template:
         props=DatabaseRolesProps(
             **HERE,
             key=key,
-            vpc=props.vpc,
-            subnet_ids=("subnet-0a1b2c33", "subnet-0a1b2c34"),
-            database_security_group_id="sg-0a1b2c3d",
+            subnet_ids=SUBNETS,
+            security_group=ec2.SecurityGroup.from_security_group_id(stack, "Functions", "sg-0a1b2c3e", mutable=False),
             master_secret=database.master_secret,
             secrets=database.secrets,
             ssl_mode="verify-full",
         ),
     )
-    TransactionLogs(stack, "TransactionLogs", props=TransactionLogsProps(**HERE, key=key))
+    for username, secret in {"pmmaster": database.master_secret, **database.secrets}.items():
+        SecretRotation(
+            stack,
+            f"Rotation{username}",
+            props=SecretRotationProps(
+                **HERE,
+                username=username,
+                secret=secret,
+                master_secret=database.master_secret if username in ALTERNATING_USERS else None,
+                key=key,
+                subnet_ids=SUBNETS,
+                security_group_id="sg-0a1b2c3e",
+                log_retention_days=30,
+            ),
+        )
     return Template.from_stack(stack)
 
 
@@ -143,7 +157,6 @@ def test_database_can_be_restored_to_a_point_in_time_and_leaves_nothing_behind(t
 
 def test_stateful_resources_keep_their_logical_ids(template: Template) -> None:
     assert list(found(template, "AWS::RDS::DBInstance")) == ["DatabaseInstanceAA8A5FDE"]
-    assert list(found(template, "AWS::S3::Bucket")) == ["TransactionLogsBucket2308B883"]
     assert list(found(template, "AWS::KMS::Key")) == ["Key961B73FD"]
 
 
@@ -165,10 +178,19 @@ def test_every_log_group_is_encrypted_kept_for_a_time_and_goes_with_the_stack(te
     )
 
 
+def content(template_string: Any) -> dict[str, str]:
+    """A secret's first content, with ``TOKEN`` for what CloudFormation fills in."""
+    if isinstance(template_string, dict):
+        separator, parts = template_string["Fn::Join"]
+        template_string = separator.join(part if isinstance(part, str) else "TOKEN" for part in parts)
+    parsed: dict[str, str] = json.loads(template_string)
+    return parsed
+
+
 def test_each_user_has_a_generated_secret_that_is_attached(template: Template) -> None:
     secrets = found(template, "AWS::SecretsManager::Secret")
     users = {
-        json.loads(secret["Properties"]["GenerateSecretString"]["SecretStringTemplate"])["username"]: logical_id
+        content(secret["Properties"]["GenerateSecretString"]["SecretStringTemplate"])["username"]: logical_id
         for logical_id, secret in secrets.items()
     }
     assert set(users) == {"pmmaster", "pm_app", "pm_dms", "pm_cutover"}
@@ -206,7 +228,6 @@ def test_roles_wait_for_complete_secrets_and_an_open_way(template: Template) -> 
     assert read == attachments
     assert set(properties["RoleSecretArns"]) == {"pm_app", "pm_dms", "pm_cutover"}
     assert properties["SslMode"] == "verify-full"
-    assert set(found(template, "AWS::EC2::SecurityGroupIngress")) <= set(resource["DependsOn"])
 
 
 def test_roles_function_may_read_its_secrets_and_nothing_else(template: Template) -> None:
@@ -214,107 +235,86 @@ def test_roles_function_may_read_its_secrets_and_nothing_else(template: Template
         one for one in found(template, "AWS::Lambda::Function").values() if "VpcConfig" in one["Properties"]
     )
     role = function["Properties"]["Role"]["Fn::GetAtt"][0]
-    actions = {
-        action
-        for policy in found(template, "AWS::IAM::Policy").values()
+    statements = [
+        statement
+        for policy in found(template, "AWS::IAM::ManagedPolicy").values()
         if {"Ref": role} in policy["Properties"]["Roles"]
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        for action in statement["Action"]
+    ]
+    assert {statement["Sid"]: statement["Action"] for statement in statements} == {
+        "ReadSecrets": "secretsmanager:GetSecretValue",
+        "DecryptSecrets": "kms:Decrypt",
+        "Log": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Interfaces": [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+        ],
     }
-    assert actions == {
-        "secretsmanager:GetSecretValue",
-        "secretsmanager:DescribeSecret",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "ec2:CreateNetworkInterface",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSubnets",
-        "ec2:DeleteNetworkInterface",
-        "ec2:AssignPrivateIpAddresses",
-        "ec2:UnassignPrivateIpAddresses",
+    assert {statement["Sid"] for statement in statements if statement["Resource"] == "*"} == {"Interfaces"}
+
+
+def test_every_credential_is_rotated_every_30_days(template: Template) -> None:
+    schedules = [one["Properties"] for one in found(template, "AWS::SecretsManager::RotationSchedule").values()]
+    assert {str(one["SecretId"]) for one in schedules} == {
+        str({"Ref": name}) for name in found(template, "AWS::SecretsManager::SecretTargetAttachment")
     }
-    assert "ManagedPolicyArns" not in template.to_json()["Resources"][role]["Properties"]
+    assert all(one["RotationRules"] == {"AutomaticallyAfterDays": 30} for one in schedules)
+    assert template.to_json()["Transform"] == ["AWS::SecretsManager-2024-09-16"]
 
 
-def test_database_is_opened_to_the_roles_function_by_group(template: Template) -> None:
-    template.has_resource_properties(
-        "AWS::EC2::SecurityGroupIngress",
-        {
-            "GroupId": "sg-0a1b2c3d",
-            "SourceSecurityGroupId": {"Fn::GetAtt": [Match.string_like_regexp("^RolesGroup"), "GroupId"]},
-            "FromPort": 5432,
-            "ToPort": 5432,
-        },
-    )
+def test_users_with_long_lived_connections_alternate(template: Template) -> None:
+    kinds = {
+        one["Properties"]["HostedRotationLambda"]["RotationLambdaName"]: one["Properties"]["HostedRotationLambda"]
+        for one in found(template, "AWS::SecretsManager::RotationSchedule").values()
+    }
+    assert {name.split("-", 2)[2]: one["RotationType"] for name, one in kinds.items()} == {
+        "pm-app-source-t1": "PostgreSQLMultiUser",
+        "pm-dms-source-t1": "PostgreSQLMultiUser",
+        "pm-cutover-source-t1": "PostgreSQLSingleUser",
+        "pmmaster-source-t1": "PostgreSQLSingleUser",
+    }
+    for name, one in kinds.items():
+        assert ("MasterSecretArn" in one) is (one["RotationType"] == "PostgreSQLMultiUser"), name
+    masters = [
+        content(secret["Properties"]["GenerateSecretString"]["SecretStringTemplate"]).get("masterarn")
+        for secret in found(template, "AWS::SecretsManager::Secret").values()
+    ]
+    assert sorted(masters, key=str) == [None, None, "TOKEN", "TOKEN"]
 
 
-def test_bucket_is_versioned_encrypted_private_and_tidies_itself(template: Template) -> None:
-    template.has_resource(
-        "AWS::S3::Bucket",
-        {
-            "Properties": {
-                "BucketName": {"Fn::Join": ["", ["bucket-transaction-logs-source-t1-", {"Ref": "AWS::AccountId"}]]},
-                "VersioningConfiguration": {"Status": "Enabled"},
-                "BucketEncryption": {
-                    "ServerSideEncryptionConfiguration": [
-                        Match.object_like(
-                            {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}}
-                        )
-                    ]
-                },
-                "PublicAccessBlockConfiguration": {
-                    "BlockPublicAcls": True,
-                    "BlockPublicPolicy": True,
-                    "IgnorePublicAcls": True,
-                    "RestrictPublicBuckets": True,
-                },
-                "LifecycleConfiguration": {
-                    "Rules": [
-                        Match.object_like(
-                            {
-                                "ExpirationInDays": 2557,
-                                "Transitions": [{"StorageClass": "GLACIER_IR", "TransitionInDays": 90}],
-                                "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
-                            }
-                        )
-                    ]
-                },
-            },
-            "DeletionPolicy": "Delete",
-        },
-    )
+def test_rotation_reaches_database_and_secrets_manager_and_logs_to_a_declared_group(template: Template) -> None:
+    groups = {
+        group["Properties"]["LogGroupName"]: name for name, group in found(template, "AWS::Logs::LogGroup").items()
+    }
+    for one in found(template, "AWS::SecretsManager::RotationSchedule").values():
+        hosted = one["Properties"]["HostedRotationLambda"]
+        assert groups[f"/aws/lambda/{hosted['RotationLambdaName']}"] in one["DependsOn"]
+        assert hosted["VpcSecurityGroupIds"] == "sg-0a1b2c3e"
+        assert hosted["VpcSubnetIds"] == ",".join(SUBNETS)
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [{"Bool": {"aws:SecureTransport": "false"}}, {"NumericLessThan": {"s3:TlsVersion": 1.2}}],
-)
-def test_bucket_takes_recent_tls_only(template: Template, condition: dict[str, Any]) -> None:
-    template.has_resource_properties(
-        "AWS::S3::BucketPolicy",
-        {
-            "PolicyDocument": {
-                "Statement": Match.array_with(
-                    [Match.object_like({"Effect": "Deny", "Principal": {"AWS": "*"}, "Condition": condition})]
-                )
-            }
-        },
-    )
+def test_commits_are_durable_and_logins_are_logged(template: Template) -> None:
+    (group,) = found(template, "AWS::RDS::DBParameterGroup").values()
+    parameters = group["Properties"]["Parameters"]
+    assert parameters["synchronous_commit"] == "on"
+    assert parameters["log_connections"] == parameters["log_disconnections"] == "1"
 
 
-def test_bucket_is_emptied_while_its_policy_and_permission_still_stand(template: Template) -> None:
-    resource = next(iter(found(template, "Custom::EmptiedBucket").values()))
-    assert resource["Properties"]["BucketName"] == {"Ref": "TransactionLogsBucket2308B883"}
-    assert set(found(template, "AWS::S3::BucketPolicy")) < set(resource["DependsOn"])
-    assert any("MayEmpty" in dependency for dependency in resource["DependsOn"])
+def test_database_is_monitored_down_to_processes_and_statements(template: Template) -> None:
+    (instance,) = found(template, "AWS::RDS::DBInstance").values()
+    properties = instance["Properties"]
+    assert properties["MonitoringInterval"] == 60
+    assert properties["EnablePerformanceInsights"] is True
+    assert properties["PerformanceInsightsKMSKeyId"] == {"Fn::GetAtt": ["Key961B73FD", "Arn"]}
 
 
 def test_functions_are_python_and_named(template: Template) -> None:
     functions = found(template, "AWS::Lambda::Function").values()
-    assert {function["Properties"]["FunctionName"] for function in functions} == {
-        "function-database-roles-source-t1",
-        "function-empty-bucket-source-t1",
-    }
+    assert {function["Properties"]["FunctionName"] for function in functions} == {"function-database-roles-source-t1"}
     assert all(function["Properties"]["Runtime"].startswith("python") for function in functions)
 
 
@@ -339,16 +339,3 @@ def test_engine_version_is_checked_against_what_cdk_knows() -> None:
 def test_database_props_out_of_limits_are_refused(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(DatabasePropsError, match=message):
         database_props(*new_stack(), **changed)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"archive_after_days": 29}, "30 or more"),
-        ({"expire_after_days": 90}, "more than archive_after_days"),
-        ({"old_versions_days": 0}, "1 or more"),
-    ],
-)
-def test_log_props_out_of_limits_are_refused(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(LogsPropsError, match=message):
-        TransactionLogsProps(**HERE, key=new_stack()[1], **changed)

@@ -25,6 +25,7 @@ from pm_data.functions.database_roles import (
     scram_verifier,
     tls,
 )
+from pm_data.functions.grants import creation
 from pm_postgres import PostgresServer, free_port
 
 DATABASE = "payments"
@@ -296,12 +297,35 @@ def test_a_request_makes_the_roles_and_keeps_its_identity(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_roles.boto3, "client", lambda *_, **__: Secrets(server))
-    created = database_roles.work("Create", properties(), 20)
-    assert database_roles.work("Update", properties(), 20) == created
-    assert database_roles.work("Delete", properties(), 20) == created
+    created = database_roles.work("Create", properties(), {}, 20)
+    assert database_roles.work("Update", properties(), {}, 20) == created
+    assert database_roles.work("Delete", properties(), {}, 20) == created
 
 
 def test_a_secret_of_another_role_is_refused(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_roles.boto3, "client", lambda *_, **__: Secrets(server, pm_dms="pm_app"))
     with pytest.raises(SecretError, match="pm_dms is of 'pm_app'"):
-        database_roles.work("Create", properties(), 20)
+        database_roles.work("Create", properties(), {}, 20)
+
+
+def test_alternating_users_may_the_same_and_log_in_once_rotation_gave_them_a_password(server: PostgresServer) -> None:
+    with psycopg.connect(**server.conninfo(dbname=DATABASE), autocommit=True) as connection:
+        rows = connection.execute(
+            "select r.rolname, r.rolcanlogin, a.rolpassword is null, "
+            "coalesce(array_to_string(s.setconfig, ','), '') from pg_roles r join pg_authid a on a.oid = r.oid "
+            "left join pg_db_role_setting s on s.setrole = r.oid where r.rolname like '%_clone' order by 1"
+        ).fetchall()
+        assert rows == [
+            ("pm_app_clone", True, True, ""),
+            ("pm_dms_clone", True, True, "session_replication_role=replica"),
+        ]
+        pairs = (("pm_app_clone", "pm_app"), ("pm_dms_clone", "pm_dms"), ("pm_dms_clone", "rds_replication"))
+        for clone, role in pairs:
+            member = connection.execute("select pg_has_role(%s, %s, 'usage')", (clone, role)).fetchone()
+            assert member == (True,), (clone, role)
+
+
+def test_a_secret_whose_turn_is_the_clone_s_gives_the_clone_its_password() -> None:
+    statements = list(creation(frozenset(), {"pm_app_clone": "SCRAM-SHA-256$x", "pm_dms": "y", "pm_cutover": "z"}))
+    with_password = {line.split()[2].strip('"') for line in statements if "PASSWORD" in line}
+    assert with_password == {"pm_app_clone", "pm_dms", "pm_cutover"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pm_data import PackagingError, packaging
-from pm_data.packaging import function_code
+from pm_core.cdk import PackagingError, function_code
+from pm_data.functions import FUNCTIONS, VENDORED
 
 
 def test_handlers_import_with_nothing_but_the_asset_and_boto3(tmp_path: Path) -> None:
@@ -18,11 +18,11 @@ def test_handlers_import_with_nothing_but_the_asset_and_boto3(tmp_path: Path) ->
         (tmp_path / name / "__init__.py").touch()
     (tmp_path / "botocore" / "config.py").write_text("def Config(**_): ...")
     (tmp_path / "botocore" / "exceptions.py").write_text("class ClientError(Exception): ...")
-    with function_code() as code:
+    with function_code(FUNCTIONS, VENDORED) as code:
         program = (
             f"import sys; sys.path[:0] = [{str(code)!r}, {str(tmp_path)!r}]; sys.dont_write_bytecode = True;"
-            "from functions import bucket_emptying, database_roles; import pg8000, scramp;"
-            "print(database_roles.handle, bucket_emptying.handle, database_roles.scram_verifier('p'), pg8000.__file__)"
+            "from functions import database_roles; import pg8000, scramp;"
+            "print(database_roles.handle, database_roles.scram_verifier('p'), pg8000.__file__)"
         )
         ran = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
@@ -38,7 +38,7 @@ def _content(directory: Path) -> dict[str, str]:
 
 
 def test_the_same_installation_gives_the_same_asset() -> None:
-    with function_code() as first, function_code() as second:
+    with function_code(FUNCTIONS, VENDORED) as first, function_code(FUNCTIONS, VENDORED) as second:
         assert _content(first) == _content(second)
         assert not [
             name for name in _content(first) if name.endswith((".pyc", "RECORD", "INSTALLER", "direct_url.json"))
@@ -46,18 +46,19 @@ def test_the_same_installation_gives_the_same_asset() -> None:
 
 
 def test_staging_is_gone_after_use() -> None:
-    with function_code() as code:
+    with function_code(FUNCTIONS, VENDORED) as code:
         assert code.exists()
     assert not code.exists()
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaging, "VENDORED", ("no-such-package",))
-    with pytest.raises(PackagingError, match="no-such-package is not installed"), function_code():
+def test_a_missing_package_is_named() -> None:
+    with (
+        pytest.raises(PackagingError, match="no-such-package is not installed"),
+        function_code(FUNCTIONS, ("no-such-package",)),
+    ):
         pass
 
 
-def test_a_compiled_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaging, "VENDORED", ("psycopg-binary",))
-    with pytest.raises(PackagingError, match="only pure Python"), function_code():
+def test_a_compiled_package_is_refused() -> None:
+    with pytest.raises(PackagingError, match="only pure Python"), function_code(FUNCTIONS, ("psycopg-binary",)):
         pass

@@ -12,6 +12,8 @@ from pm_network import NetworkPropsError, PaymentNetwork, PaymentNetworkProps
 
 CONTEXT = json.loads((Path(__file__).parents[3] / "cdk.json").read_text())["context"]
 ZONES = ("us-east-1a", "us-east-1b")
+# Who works in the database and calls AWS APIs.
+CALLERS = ("service", "replication", "functions")
 
 
 def props(**changed: Any) -> PaymentNetworkProps:
@@ -143,8 +145,8 @@ def test_groups_admit_only_whom_they_serve(template: Template) -> None:
     }
     assert admitted == {
         ("load-balancer", "service", 8080),
-        ("service", "database", 5432),
-        ("replication", "database", 5432),
+        *((caller, "database", 5432) for caller in CALLERS),
+        *((caller, "endpoints", 443) for caller in CALLERS),
     }
 
 
@@ -168,8 +170,32 @@ def test_database_reaches_nothing(template: Template) -> None:
     assert not any(rule["GroupId"]["Fn::GetAtt"][0] == logical_id for rule in egress)
 
 
-def test_no_node_function_and_no_export_comes_along(template: Template) -> None:
-    template.resource_count_is("AWS::Lambda::Function", 0)
+def test_no_group_admits_an_address_range_but_the_load_balancer_s(template: Template) -> None:
+    for name, group in resources(template, "AWS::EC2::SecurityGroup").items():
+        assert "LoadBalancer" in name or "SecurityGroupIngress" not in group
+    assert all(
+        "SourceSecurityGroupId" in rule for rule in resources(template, "AWS::EC2::SecurityGroupIngress").values()
+    )
+
+
+def test_default_group_is_closed_when_the_network_is_made(template: Template) -> None:
+    (closed,) = resources(template, "Custom::ClosedDefaultGroup").values()
+    assert closed["GroupId"]["Fn::GetAtt"][1] == "DefaultSecurityGroup"
+    (function,) = resources(template, "AWS::Lambda::Function").values()
+    assert function["Runtime"].startswith("python")
+    assert function["FunctionName"] == "function-default-group-source-t1"
+
+
+def test_every_log_group_of_a_function_is_declared_encrypted_and_kept_for_a_time(template: Template) -> None:
+    groups = resources(template, "AWS::Logs::LogGroup").values()
+    assert {group["LogGroupName"] for group in groups} == {
+        "log-group-flow-log-source-t1",
+        "/aws/lambda/function-default-group-source-t1",
+    }
+    assert all(group["KmsKeyId"] and group["RetentionInDays"] == 30 for group in groups)
+
+
+def test_nothing_is_exported(template: Template) -> None:
     assert "Export" not in json.dumps(template.to_json())
 
 
@@ -182,8 +208,14 @@ def test_contract_lists_subnets_in_the_order_of_zones(made: tuple[Template, Paym
     contract = made[1].contract
     assert contract.availability_zones == ZONES
     assert contract.vpc_cidr == "10.10.0.0/16"
-    for subnets in (contract.public_subnet_ids, contract.private_subnet_ids, contract.isolated_subnet_ids):
-        assert len(subnets) == len(set(subnets)) == len(ZONES)
+    for one_per_zone in (
+        contract.public_subnet_ids,
+        contract.private_subnet_ids,
+        contract.isolated_subnet_ids,
+        contract.private_route_table_ids,
+        contract.isolated_route_table_ids,
+    ):
+        assert len(one_per_zone) == len(set(one_per_zone)) == len(ZONES)
 
 
 def test_subnets_too_small_for_a_load_balancer_are_refused() -> None:

@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -9,10 +11,13 @@ from pm_observability import (
     MigrationAlarms,
     MigrationAlarmsProps,
     MonitoredDatabase,
+    MonitoredEndpoint,
+    MonitoredLogs,
     MonitoredReplication,
     MonitoredService,
 )
 
+RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
 TASKS = {name: f"arn:aws:dms:us-east-1:111122223333:task:{name.upper()}" for name in ("load", "forward", "reverse")}
 REPLICATION = MonitoredReplication(instance_identifier="replication-instance-target-dev1", task_arns=TASKS)
 DATABASE = MonitoredDatabase(instance_id="database-target-dev1")
@@ -33,6 +38,9 @@ def alarms_of(stack: cdk.Stack, **replication: Any) -> Template:
         database=DATABASE,
         database_storage_gib=100,
         service=SERVICE,
+        desired_count=2,
+        endpoint=MonitoredEndpoint(health_check_id="check-1"),
+        logs=MonitoredLogs(bucket="logs", replicas={"audit": "replica"}),
         **replication,
     )
     MigrationAlarms(stack, "Alarms", props=props)
@@ -125,5 +133,53 @@ def test_only_cloudwatch_of_this_account_publishes_and_only_over_tls(template: T
 def test_an_environment_without_the_replication_has_no_lag_alarm() -> None:
     template = alarms_of(cdk.Stack(cdk.App(), "Source"))
     names = [found["Properties"]["AlarmName"] for found in template.find_resources("AWS::CloudWatch::Alarm").values()]
-    assert len(names) == 3
-    assert not any("lag" in name for name in names)
+    assert "alarm-slot-lag-target-dev1" in names
+    assert not any("CDCLatency" in str(found) for found in template.find_resources("AWS::CloudWatch::Alarm").values())
+
+
+@pytest.mark.parametrize("metric", ["OldestReplicationSlotLag", "TransactionLogsDiskUsage"])
+def test_write_ahead_log_that_a_slot_keeps_alarms_before_the_slot_is_given_up(template: Template, metric: str) -> None:
+    (found,) = template.find_resources("AWS::CloudWatch::Alarm", {"Properties": {"MetricName": metric}}).values()
+    given_up_at = 25 * 1024**3  # max_slot_wal_keep_size of 100 GiB
+    assert found["Properties"]["Threshold"] == given_up_at / 2
+
+
+@pytest.mark.parametrize(
+    ("qualifier", "metric"),
+    [
+        ("running-tasks", "RunningTaskCount"),
+        ("unhealthy-hosts", "UnHealthyHostCount"),
+        ("response-time", "TargetResponseTime"),
+        ("endpoint-down", "HealthCheckStatus"),
+        ("database-cpu", "CPUUtilization"),
+        ("log-replication-audit", "OperationsFailedReplication"),
+        ("replication-memory", "FreeableMemory"),
+    ],
+)
+def test_each_line_that_needs_a_person_alarms(template: Template, qualifier: str, metric: str) -> None:
+    found = alarm(template, qualifier)
+    assert metric in json.dumps(found)
+    assert found["AlarmDescription"].endswith(f"Runbook: docs/runbook.md#{qualifier}")
+
+
+def test_the_runbook_has_a_section_for_each_alarm(template: Template) -> None:
+    headings = {line.lstrip("# ").strip() for line in RUNBOOK.read_text().splitlines() if line.startswith("#")}
+    for found in template.find_resources("AWS::CloudWatch::Alarm").values():
+        assert found["Properties"]["AlarmDescription"].rpartition("#")[2] in headings
+
+
+def test_a_move_is_unsafe_while_any_alarm_but_lag_goes_off(template: Template) -> None:
+    (unsafe,) = template.find_resources("AWS::CloudWatch::CompositeAlarm").values()
+    assert unsafe["Properties"]["AlarmName"] == "alarm-migration-unsafe-target-dev1"
+    rule = json.dumps(unsafe["Properties"]["AlarmRule"])
+    alarms = template.find_resources("AWS::CloudWatch::Alarm")
+    for name, found in alarms.items():
+        assert (name in rule) is ("CDCLatency" not in str(found["Properties"].get("MetricName")))
+
+
+@pytest.mark.parametrize(("mail", "subscriptions"), [(None, 0), ("ops@acme.test", 1)])
+def test_mail_is_subscribed_when_it_is_set(mail: str | None, subscriptions: int) -> None:
+    stack = cdk.Stack(cdk.App(), "Mail")
+    AlarmTopic(stack, "AlarmTopic", environment="target", suffix="dev1", mail=mail)
+    found = Template.from_stack(stack).find_resources("AWS::SNS::Subscription").values()
+    assert [one["Properties"]["Endpoint"] for one in found] == [mail] * subscriptions

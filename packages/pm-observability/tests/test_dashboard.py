@@ -9,6 +9,8 @@ from pm_observability import (
     MigrationDashboard,
     MigrationDashboardProps,
     MonitoredDatabase,
+    MonitoredEndpoint,
+    MonitoredLogs,
     MonitoredReplication,
     MonitoredService,
 )
@@ -24,6 +26,8 @@ PROPS: dict[str, Any] = {
         load_balancer_full_name="app/load-balancer-target-dev1/0123456789abcdef",
         target_group_arn="arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/target-group-target-dev1/01",
     ),
+    "endpoint": MonitoredEndpoint(health_check_id="check-1"),
+    "logs": MonitoredLogs(bucket="logs", replicas={"audit": "replica"}),
 }
 
 
@@ -56,8 +60,34 @@ def body(stack: cdk.Stack) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("namespace", "names"),
     [
-        ("AWS/DMS", {"CDCLatencySource", "CDCLatencyTarget", "CDCThroughputRowsTarget"}),
-        ("AWS/RDS", {"DatabaseConnections", "CPUUtilization", "ReadIOPS", "WriteIOPS", "FreeStorageSpace"}),
+        (
+            "AWS/DMS",
+            {
+                "CDCLatencySource",
+                "CDCLatencyTarget",
+                "CDCThroughputRowsTarget",
+                "CDCChangesDiskTarget",
+                "FullLoadThroughputRowsTarget",
+                "CPUUtilization",
+            },
+        ),
+        (
+            "AWS/RDS",
+            {
+                "DatabaseConnections",
+                "CPUUtilization",
+                "ReadIOPS",
+                "WriteIOPS",
+                "ReadLatency",
+                "WriteLatency",
+                "FreeStorageSpace",
+                "FreeableMemory",
+                "OldestReplicationSlotLag",
+                "TransactionLogsDiskUsage",
+            },
+        ),
+        ("AWS/S3", {"OperationsPendingReplication", "ReplicationLatency"}),
+        ("AWS/Route53", {"HealthCheckStatus"}),
         ("AWS/ECS", {"CPUUtilization", "MemoryUtilization"}),
         ("ECS/ContainerInsights", {"RunningTaskCount", "DesiredTaskCount"}),
         (

@@ -72,9 +72,10 @@ def test_what_a_load_balancer_cannot_do_is_refused(cloud):
     with pytest.raises(ClientError, match="TargetType: lambda is not supported"):
         balancing.create_target_group(Name="g", TargetType="lambda")
     made = balancing.create_load_balancer(Name="balancer", Subnets=["subnet-1"])["LoadBalancers"][0]
-    with pytest.raises(ClientError, match=r"access_logs\.s3\.enabled = true is not supported"):
+    with pytest.raises(ClientError, match=r"deletion_protection\.enabled = true is not supported"):
         balancing.modify_load_balancer_attributes(
-            LoadBalancerArn=made["LoadBalancerArn"], Attributes=[{"Key": "access_logs.s3.enabled", "Value": "true"}]
+            LoadBalancerArn=made["LoadBalancerArn"],
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}],
         )
     sticky = {"TargetType": "ip", "TargetGroupAttributes": [{"Key": "stickiness.enabled", "Value": "true"}]}
     body = {"Resources": {"Group": {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "Properties": sticky}}}

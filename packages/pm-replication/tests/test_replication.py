@@ -174,10 +174,15 @@ def test_every_task_replicates_the_tables_and_the_marker(tasks: dict[str, Resour
 def test_dms_may_read_exactly_one_secret_with_exactly_its_key(template: Template, side: str) -> None:
     database = SOURCE if side == "source" else TARGET
     roles = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": f"role-dms-{side}-target-dev1"}})
-    (role,) = (resource["Properties"] for resource in roles.values())
+    ((logical_id, role),) = ((name, resource["Properties"]) for name, resource in roles.items())
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "dms.us-east-1.amazonaws.com"}
-    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    (policy,) = (
+        resource["Properties"]
+        for resource in template.find_resources("AWS::IAM::ManagedPolicy").values()
+        if resource["Properties"]["Roles"] == [{"Ref": logical_id}]
+    )
+    statements = policy["PolicyDocument"]["Statement"]
     assert {statement["Resource"] for statement in statements} == {database.secret_arn, database.key_arn}
 
 
@@ -207,34 +212,57 @@ def test_task_logs_are_declared_encrypted_and_made_before_the_instance(template:
 
 def test_logs_may_use_the_key_for_the_declared_groups_only(template: Template) -> None:
     (key,) = template.find_resources("AWS::KMS::Key").values()
-    (statement,) = (
-        statement
+    admitted = [
+        statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
         for statement in key["Properties"]["KeyPolicy"]["Statement"]
         if statement["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
-    )
-    admitted = statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
+    ]
     groups = [g["Properties"]["LogGroupName"] for g in template.find_resources("AWS::Logs::LogGroup").values()]
     assert len(admitted) == len(groups) == 2
     assert all(any(arn["Fn::Join"][1][-1].endswith(f":log-group:{group}") for arn in admitted) for group in groups)
 
 
-def test_deleting_the_stack_stops_the_tasks_first(template: Template) -> None:
-    (stopper,) = template.find_resources("Custom::ReplicationTaskStopper").values()
-    # CloudFormation deletes what refers before what is referred to.
-    assert {reference["Ref"] for reference in stopper["Properties"]["TaskArns"]} == set(
-        template.find_resources("AWS::DMS::ReplicationTask")
+def test_running_tasks_are_paused_before_they_or_their_endpoints_change_and_resumed_after(template: Template) -> None:
+    (before,) = template.find_resources("Custom::PausedTasks")
+    (resumed,) = template.find_resources("Custom::ResumedTasks").values()
+    tasks = template.find_resources("AWS::DMS::ReplicationTask")
+    for resource in (*tasks.values(), *template.find_resources("AWS::DMS::Endpoint").values()):
+        assert before in resource["DependsOn"]
+    # CloudFormation updates what depends after what is depended on, and deletes it before.
+    assert set(tasks) < set(resumed["DependsOn"])
+    assert resumed["Properties"]["Tasks"] == sorted(
+        (task["Properties"]["ReplicationTaskIdentifier"] for task in tasks.values()),
+        key=lambda name: ("load", "forward", "reverse").index(name.split("-")[2]),
     )
 
 
-def test_task_stopper_may_stop_these_tasks_only(template: Template) -> None:
-    roles = template.find_resources("AWS::IAM::Role", {"Properties": {"RoleName": "role-task-stopper-target-dev1"}})
-    (role,) = (resource["Properties"] for resource in roles.values())
-    (policy,) = role["Policies"]
-    by_action = {statement["Sid"]: statement["Resource"] for statement in policy["PolicyDocument"]["Statement"]}
-    assert {reference["Ref"] for reference in by_action["Stop"]} == set(
+def test_changed_settings_change_the_definition_that_pauses_the_tasks() -> None:
+    def definition(props: DatabaseReplicationProps) -> str:
+        stack = cdk.Stack(cdk.App(), "Other", env=cdk.Environment(region="us-east-1"))
+        (paused,) = synthesize(stack, "Replication", props).find_resources("Custom::PausedTasks").values()
+        return str(paused["Properties"]["Definition"])
+
+    assert definition(PROPS) == definition(replace(PROPS, log_retention_days=90))
+    assert definition(PROPS) != definition(replace(PROPS, tables=(*PROPS.tables, "public.payouts")))
+    assert definition(PROPS) != definition(replace(PROPS, ssl_mode="none"))
+
+
+def test_another_instance_or_type_is_known_before_the_tasks_are_replaced(template: Template) -> None:
+    (paused,) = template.find_resources("Custom::PausedTasks").values()
+    (instance,) = template.find_resources("AWS::DMS::ReplicationInstance")
+    assert paused["Properties"]["InstanceArn"] == {"Ref": instance}
+    assert set(paused["Properties"]["MigrationTypes"].values()) == {"full-load-and-cdc", "cdc"}
+    assert paused["Properties"]["MayReload"] == "false"
+
+
+def test_function_may_stop_these_tasks_only(template: Template) -> None:
+    policies = template.find_resources(
+        "AWS::IAM::ManagedPolicy", {"Properties": {"ManagedPolicyName": "policy-stop-tasks-target-dev1"}}
+    )
+    (statement,) = next(iter(policies.values()))["Properties"]["PolicyDocument"]["Statement"]
+    assert {reference["Ref"] for reference in statement["Resource"]} == set(
         template.find_resources("AWS::DMS::ReplicationTask")
     )
-    assert "ManagedPolicyArns" not in role
 
 
 def test_nothing_is_kept_after_a_destroy(template: Template) -> None:

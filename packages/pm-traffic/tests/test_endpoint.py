@@ -50,8 +50,9 @@ def test_unhealthy_environment_leaves_the_answers(template: Template) -> None:
         "AWS::Route53::HealthCheck",
         {
             "HealthCheckConfig": {
-                "Type": "HTTP",
-                "Port": 80,
+                "Type": "HTTPS",
+                "EnableSNI": True,
+                "Port": 443,
                 "FullyQualifiedDomainName": "lb-1.us-east-1.elb.amazonaws.com",
                 "ResourcePath": "/health",
                 "RequestInterval": 10,

@@ -15,6 +15,7 @@ from pm_payments.ledger import WARM
 from pm_payments.logs import configure_logs
 from pm_payments.secrets import SecretsManager
 from pm_payments.settings import Settings, SettingsError
+from pm_payments.tls import self_signed_context
 from pm_payments.web import Payments
 from pm_writer import Candidate, WriterPool, WriterView
 
@@ -52,7 +53,8 @@ async def serve(settings: Settings, candidates: Sequence[Candidate], *, stop: as
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.bind, settings.port, backlog=1024)
+            tls = self_signed_context(f"payments-{settings.environment}") if settings.tls else None
+            site = web.TCPSite(runner, settings.bind, settings.port, backlog=1024, ssl_context=tls)
             await site.start()
             logger.info("serving", environment=settings.environment, bind=settings.bind, port=settings.port)
             await stop.wait()

@@ -23,6 +23,7 @@ class Settings:
         ssl_mode: libpq's sslmode for every connection. Default verify-full.
         bind: Address to listen on. Default 0.0.0.0.
         port: TCP port to listen on. Default 8080.
+        tls: Whether to speak TLS, with a certificate made at the start. Default yes.
     """
 
     environment: str
@@ -30,10 +31,11 @@ class Settings:
     ssl_mode: str = SSL_MODE
     bind: str = BIND
     port: int = PORT
+    tls: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """The settings in ``PM_ENVIRONMENT``, ``PM_CANDIDATES``, ``PM_SSL_MODE``, ``PM_BIND`` and ``PORT``.
+        """The settings in ``PM_ENVIRONMENT``, ``PM_CANDIDATES``, ``PM_SSL_MODE``, ``PM_BIND``, ``PORT`` and ``PM_TLS``.
 
         Raises:
             SettingsError: One is missing or wrong.
@@ -50,7 +52,14 @@ class Settings:
             ssl_mode=environment.get("PM_SSL_MODE", SSL_MODE),
             bind=environment.get("PM_BIND", BIND),
             port=int(port),
+            tls=_switch("PM_TLS", environment.get("PM_TLS", "on")),
         )
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in ("on", "off"):
+        raise SettingsError(f"{name} is {value!r}: allowed are on and off")
+    return value == "on"
 
 
 def _candidates(value: str) -> tuple[tuple[str, str], ...]:

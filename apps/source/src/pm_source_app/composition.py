@@ -5,7 +5,17 @@ import aws_cdk as cdk
 from pm_core import Settings
 from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids
 
-TIERS: tuple[Tier, ...] = ("network", "data", "registry", "zone", "compute", "traffic", "observability")
+TIERS: tuple[Tier, ...] = (
+    "network",
+    "audit",
+    "data",
+    "registry",
+    "zone",
+    "certificate",
+    "compute",
+    "traffic",
+    "observability",
+)
 STACK_IDS = stack_ids("source", TIERS)
 
 

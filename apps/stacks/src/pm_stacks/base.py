@@ -5,14 +5,25 @@ from typing import Literal, TypeVar
 
 import aws_cdk as cdk
 
-from pm_core import Contract, Environment, Settings, stack_name, tags
+from pm_core import SHARED_TIERS, Contract, Environment, Settings, stack_name, tags
 from pm_core.cdk import apply_aspects, publish, read
 
 C = TypeVar("C", bound=Contract)
-Tier = Literal["network", "data", "registry", "zone", "compute", "traffic", "replication", "observability"]
+Tier = Literal[
+    "network",
+    "audit",
+    "data",
+    "registry",
+    "zone",
+    "certificate",
+    "compute",
+    "traffic",
+    "replication",
+    "observability",
+]
 
 # Tiers that share another tier's package; any other tier is made from `pm-<tier>`.
-_PACKAGES = {"registry": "pm-compute", "zone": "pm-traffic"}
+_PACKAGES = {"audit": "pm-data", "registry": "pm-compute", "zone": "pm-traffic", "certificate": "pm-traffic"}
 
 # Findings of cfn-lint that are not ours to avoid: CDK writes DependsOn next to the reference that implies it (W3005),
 # and availability zones are a setting, so that synthesis asks no account for them (W3010).
@@ -20,8 +31,8 @@ _LINT = {"cfn-lint": {"config": {"ignore_checks": ["W3005", "W3010"]}}}
 
 
 def stack_id(tier: Tier, environment: Environment) -> str:
-    """``<tier>-<environment>``, by which commands select a stack; the zone, which both share, is ``zone``."""
-    return "zone" if tier == "zone" else f"{tier}-{environment}"
+    """``<tier>-<environment>``, by which commands select a stack; ``<tier>`` alone when both environments share it."""
+    return tier if tier in SHARED_TIERS else f"{tier}-{environment}"
 
 
 class TierStack(cdk.Stack):
@@ -29,9 +40,10 @@ class TierStack(cdk.Stack):
 
     Args:
         app: The app that composes the deployment.
-        tier: network, data, registry, zone, compute, traffic, replication or observability.
+        tier: Which one.
         environment: source or target.
         settings: The deployment's settings.
+        region: Where the stack lives, when that is not the deployment's region.
 
     Attributes:
         tier: As given.
@@ -40,7 +52,9 @@ class TierStack(cdk.Stack):
         package_version: Version of the tier's package, also the output and the tag ``PackageVersion``.
     """
 
-    def __init__(self, *, app: cdk.App, tier: Tier, environment: Environment, settings: Settings) -> None:
+    def __init__(
+        self, *, app: cdk.App, tier: Tier, environment: Environment, settings: Settings, region: str | None = None
+    ) -> None:
         package = _PACKAGES.get(tier, f"pm-{tier}")
         self.tier: Tier = tier
         self.environment_name: Environment = environment
@@ -52,7 +66,7 @@ class TierStack(cdk.Stack):
             stack_id(tier, environment),
             stack_name=stack_name(tier, environment, settings.environment_suffix),
             description=f"Payment migration: {environment} {tier}, {package} {self.package_version}",
-            env=cdk.Environment(account=settings.account, region=settings.region),
+            env=cdk.Environment(account=settings.account, region=region or settings.region),
             # CloudFormation hands a stack's tags on to whatever the template does not tag itself.
             tags=wanted | {"PackageVersion": self.package_version},
             termination_protection=False,

@@ -13,18 +13,20 @@ from pm_stacks.base import Tier, TierStack, stack_id
 # What a tier reads from or must find deployed: tiers of its own environment ("own"), or of the one that is named.
 _NEEDS: dict[Tier, tuple[tuple[Tier, Literal["own"] | Environment], ...]] = {
     "network": (),
-    "data": (("network", "own"),),
+    "audit": (),
+    "data": (("network", "own"), ("audit", "own")),
     "registry": (),
     "zone": (),
+    "certificate": (("zone", "source"),),
     "compute": (
         ("network", "own"),
         ("data", "source"),
         ("data", "target"),
         ("registry", "own"),
-        ("zone", "source"),
+        ("certificate", "source"),
     ),
     "traffic": (("compute", "own"), ("zone", "source")),
-    "replication": (("network", "own"), ("data", "source"), ("data", "target")),
+    "replication": (("network", "source"), ("network", "target"), ("data", "source"), ("data", "target")),
     "observability": (
         ("network", "own"),
         ("data", "own"),
@@ -32,6 +34,7 @@ _NEEDS: dict[Tier, tuple[tuple[Tier, Literal["own"] | Environment], ...]] = {
         ("compute", "own"),
         ("traffic", "own"),
         ("replication", "own"),
+        ("zone", "source"),
     ),
 }
 
@@ -95,10 +98,17 @@ def compose_environment(
 def _order(app: cdk.App) -> None:
     stacks = {child.node.id: child for child in app.node.children if isinstance(child, TierStack)}
     for stack in stacks.values():
-        for needed, whose in _NEEDS[stack.tier]:
+        for needed, whose in _needs(stack):
             found = stacks.get(stack_id(needed, stack.environment_name if whose == "own" else whose))
             if found is not None:
                 stack.add_stack_dependency(found)
+
+
+def _needs(stack: TierStack) -> tuple[tuple[Tier, Literal["own"] | Environment], ...]:
+    needs = _NEEDS[stack.tier]
+    if stack.tier == "data" and stack.environment_name == "source" and stack.settings.migration_phase != "prepare":
+        return (*needs, ("data", "target"))  # the source's logs are copied to the target's bucket
+    return needs
 
 
 def _build(tier: Tier, *, app: cdk.App, environment: Environment, settings: Settings) -> TierStack:
@@ -108,6 +118,10 @@ def _build(tier: Tier, *, app: cdk.App, environment: Environment, settings: Sett
             from pm_stacks.network import NetworkStack
 
             return NetworkStack(app=app, environment=environment, settings=settings)
+        case "audit":
+            from pm_stacks.audit import AuditStack
+
+            return AuditStack(app=app, environment=environment, settings=settings)
         case "data":
             from pm_stacks.data import DataStack
 
@@ -120,6 +134,10 @@ def _build(tier: Tier, *, app: cdk.App, environment: Environment, settings: Sett
             from pm_stacks.zone import ZoneStack
 
             return ZoneStack(app=app, settings=settings)
+        case "certificate":
+            from pm_stacks.certificate import CertificateStack
+
+            return CertificateStack(app=app, settings=settings)
         case "compute":
             from pm_stacks.compute import ComputeStack
 

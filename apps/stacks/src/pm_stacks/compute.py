@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 
 from pm_compute import Candidate, PaymentService, PaymentServiceProps
-from pm_core import DataContract, Environment, NetworkContract, RegistryContract, Settings
+from pm_core import CertificateContract, DataContract, Environment, NetworkContract, RegistryContract, Settings
 from pm_stacks.base import TierStack
 
 # Room for a peak, and for the whole of the traffic while the other environment is down.
@@ -41,7 +41,11 @@ class ComputeStack(TierStack):
                 repository_arn=self.format_arn(
                     service="ecr", resource="repository", resource_name=registry.repository_name
                 ),
-                image=f"{registry.repository_uri}:{settings.image_tag}",
+                repository_name=registry.repository_name,
+                repository_uri=registry.repository_uri,
+                image_tag=settings.image_tag,
+                certificate_arn=self.read(CertificateContract, environment="source").certificate_arn,
+                cpu_architecture=settings.cpu_architecture,
                 candidates=tuple(
                     Candidate(name=name, secret_arn=database.app_secret_arn, key_arn=database.key_arn)
                     for name, database in databases.items()
@@ -57,7 +61,7 @@ class ComputeStack(TierStack):
         cdk.CfnOutput(
             self,
             "HealthEndpoint",
-            value=f"http://{service.load_balancer.load_balancer_dns_name}/health",
+            value=f"https://{service.load_balancer.load_balancer_dns_name}/health",
             description="Answers 200 while the service runs; /ready answers 200 when it knows the writer.",
         )
 

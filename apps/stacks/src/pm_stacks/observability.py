@@ -10,6 +10,8 @@ from pm_core import (
     ObservabilityContract,
     ReplicationContract,
     Settings,
+    TrafficContract,
+    ZoneContract,
     resource_name,
 )
 from pm_observability import (
@@ -19,8 +21,12 @@ from pm_observability import (
     MigrationDashboard,
     MigrationDashboardProps,
     MonitoredDatabase,
+    MonitoredEndpoint,
+    MonitoredLogs,
     MonitoredReplication,
     MonitoredService,
+    ReplicationStatus,
+    ReplicationStatusProps,
 )
 from pm_stacks.base import TierStack
 
@@ -35,7 +41,10 @@ class ObservabilityStack(TierStack):
     def __init__(self, *, app: cdk.App, environment: Environment, settings: Settings) -> None:
         super().__init__(app=app, tier="observability", environment=environment, settings=settings)
         compute = self.read(ComputeContract)
-        database = MonitoredDatabase(instance_id=self.read(DataContract).instance_id)
+        data = self.read(DataContract)
+        database = MonitoredDatabase(instance_id=data.instance_id)
+        endpoint = MonitoredEndpoint(health_check_id=self.read(TrafficContract).health_check_id)
+        logs = MonitoredLogs(bucket=data.log_bucket, replicas={"audit": data.replica_bucket})
         service = MonitoredService(
             cluster_name=compute.cluster_name,
             service_name=compute.service_name,
@@ -43,7 +52,15 @@ class ObservabilityStack(TierStack):
             target_group_arn=compute.target_group_arn,
         )
         replication = self._replication() if environment == "target" else None
-        topic = AlarmTopic(self, "AlarmTopic", environment=environment, suffix=settings.environment_suffix).topic
+        if replication is not None:
+            self._status(replication)
+        topic = AlarmTopic(
+            self,
+            "AlarmTopic",
+            environment=environment,
+            suffix=settings.environment_suffix,
+            mail=settings.alarm_mail,
+        ).topic
         dashboard = MigrationDashboard(
             self,
             "Dashboard",
@@ -52,6 +69,8 @@ class ObservabilityStack(TierStack):
                 suffix=settings.environment_suffix,
                 database=database,
                 service=service,
+                endpoint=endpoint,
+                logs=logs,
                 replication=replication,
             ),
         )
@@ -65,6 +84,9 @@ class ObservabilityStack(TierStack):
                 database=database,
                 database_storage_gib=settings.database_storage_gib,
                 service=service,
+                desired_count=settings.environment(environment).desired_count,
+                endpoint=endpoint,
+                logs=logs,
                 replication=replication,
                 running_tasks=frozenset({"load"} if settings.migration_phase in _LOAD_RUNS else ()),
             ),
@@ -75,6 +97,7 @@ class ObservabilityStack(TierStack):
                 topic_arn=topic.topic_arn,
                 # A parameter cannot be empty: a list without a name is a lone comma.
                 lag_alarm_names=",".join(alarm.alarm_name for alarm in alarms.lag_alarms) or ",",
+                unsafe_alarm_name=alarms.unsafe.alarm_name,
             )
         )
         cdk.CfnOutput(self, "DashboardUrl", value=dashboard.url, description="The environment's dashboard.")
@@ -83,6 +106,36 @@ class ObservabilityStack(TierStack):
             "SubscribeCommand",
             value=f"aws sns subscribe --protocol email --topic-arn {topic.topic_arn} --notification-endpoint ADDRESS",
             description="Sends the alarms to a mailbox; put yours for ADDRESS.",
+        )
+
+    def _status(self, replication: MonitoredReplication) -> None:
+        settings, zone = self.settings, self.read(ZoneContract, environment="source")
+        status = ReplicationStatus(
+            self,
+            "Status",
+            props=ReplicationStatusProps(
+                environment=self.environment_name,
+                suffix=settings.environment_suffix,
+                task_arns=replication.task_arns,
+                instance_identifier=replication.instance_identifier,
+                hosted_zone_id=zone.hosted_zone_id,
+                record_name=zone.record_name,
+                log_retention_days=settings.log_retention_days,
+            ),
+        )
+        cdk.CfnOutput(
+            self,
+            "StatusEndpoint",
+            value=status.url,
+            description="Replication status as JSON, for callers let in by IAM.",
+        )
+        cdk.CfnOutput(
+            self,
+            "StatusEndpointCommand",
+            value=f"curl --aws-sigv4 aws:amz:{settings.region}:lambda"
+            ' --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
+            f' --header "x-amz-security-token: $AWS_SESSION_TOKEN" {status.url}',
+            description="Asks it; `eval $(aws configure export-credentials --format env)` sets the variables.",
         )
 
     def _replication(self) -> MonitoredReplication:

@@ -1,9 +1,19 @@
 """The replication between both databases as a stack."""
 
+from typing import get_args
+
 import aws_cdk as cdk
 
-from pm_core import DataContract, NetworkContract, ReplicationContract, Settings
-from pm_replication import DatabaseReplication, DatabaseReplicationProps, ReplicatedDatabase
+from pm_core import DataContract, Environment, NetworkContract, ReplicationContract, Settings
+from pm_replication import (
+    DatabaseReplication,
+    DatabaseReplicationProps,
+    DmsSslMode,
+    EnvironmentLink,
+    EnvironmentLinkProps,
+    LinkedNetwork,
+    ReplicatedDatabase,
+)
 from pm_stacks.base import TierStack
 
 
@@ -12,7 +22,18 @@ class ReplicationStack(TierStack):
 
     def __init__(self, *, app: cdk.App, settings: Settings) -> None:
         super().__init__(app=app, tier="replication", environment="target", settings=settings)
-        network = self.read(NetworkContract)
+        networks = {name: self.read(NetworkContract, environment=name) for name in get_args(Environment)}
+        network = networks["target"]
+        link = EnvironmentLink(
+            self,
+            "Link",
+            props=EnvironmentLinkProps(
+                environment=self.environment_name,
+                suffix=settings.environment_suffix,
+                source=_end("source", networks["source"], settings),
+                target=_end("target", networks["target"], settings),
+            ),
+        )
         source = self.read(DataContract, environment="source")
         target = self.read(DataContract, environment="target")
         replication = DatabaseReplication(
@@ -29,11 +50,11 @@ class ReplicationStack(TierStack):
                 instance_class=settings.replication_instance_class,
                 engine_version=settings.replication_engine_version,
                 multi_az=settings.replication_multi_az,
-                # DMS verifies a server against a certificate that was imported into DMS first; there is none, so the
-                # verifying modes of the other clients are plain TLS here.
-                ssl_mode="none" if settings.database_ssl_mode == "disable" else "require",
+                ssl_mode=_ssl_mode(settings),
+                certificate_arn=settings.replication_certificate_arn,
                 slot_plugin=settings.slot_plugin,
                 service_roles=settings.replication_roles,
+                may_reload=settings.replication_reload,
                 log_retention_days=settings.log_retention_days,
             ),
         )
@@ -44,6 +65,7 @@ class ReplicationStack(TierStack):
                 forward_task_arn=replication.forward_task.ref,
                 reverse_task_arn=replication.reverse_task.ref,
                 slot_plugin=settings.slot_plugin,
+                peering_connection_id=link.peering.ref,
             )
         )
         tasks = {
@@ -73,6 +95,29 @@ class ReplicationStack(TierStack):
             description="From any phase: moves the writer back to the source and all weights with it. Do not start or "
             "stop tasks by hand in between; run it again when it was interrupted.",
         )
+
+
+def _ssl_mode(settings: Settings) -> DmsSslMode:
+    """As the other clients; DMS verifies a server only against a certificate that was imported into DMS first."""
+    if settings.database_ssl_mode == "disable":
+        return "none"
+    return settings.database_ssl_mode if settings.replication_certificate_arn else "require"
+
+
+def _end(name: Environment, network: NetworkContract, settings: Settings) -> LinkedNetwork:
+    clients = {
+        "Service": network.service_security_group_id,
+    }
+    if name == "target":  # where the replication instance is
+        clients["Replication"] = network.replication_security_group_id
+    return LinkedNetwork(
+        name=name,
+        vpc_id=network.vpc_id,
+        cidr=settings.environment(name).cidr,
+        route_table_ids=(*network.private_route_table_ids, *network.isolated_route_table_ids),
+        database_security_group_id=network.database_security_group_id,
+        client_security_group_ids=clients,
+    )
 
 
 def _database(contract: DataContract) -> ReplicatedDatabase:

@@ -36,7 +36,7 @@ class TrafficStack(TierStack):
         cdk.CfnOutput(
             self,
             "HealthEndpoint",
-            value=f"http://{zone.record_name}/health",
+            value=f"https://{zone.record_name}/health",
             description="Answers 200 from whichever environment the client is sent to (header PM-Environment).",
         )
         cdk.CfnOutput(

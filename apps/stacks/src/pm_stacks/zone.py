@@ -18,7 +18,12 @@ class ZoneStack(TierStack):
             self,
             "Zone",
             props=PaymentZoneProps(
-                zone_name=settings.domain, record_name=settings.record_name, hosted_zone_id=settings.hosted_zone_id
+                environment=self.environment_name,
+                suffix=settings.environment_suffix,
+                zone_name=settings.domain,
+                record_name=settings.record_name,
+                hosted_zone_id=settings.hosted_zone_id,
+                log_retention_days=settings.log_retention_days,
             ),
         )
         self.publish(zone.contract)

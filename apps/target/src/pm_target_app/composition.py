@@ -5,7 +5,7 @@ import aws_cdk as cdk
 from pm_core import Settings
 from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids
 
-TIERS: tuple[Tier, ...] = ("network", "data", "registry", "compute", "traffic", "replication", "observability")
+TIERS: tuple[Tier, ...] = ("network", "audit", "data", "registry", "compute", "traffic", "replication", "observability")
 STACK_IDS = stack_ids("target", TIERS)
 
 

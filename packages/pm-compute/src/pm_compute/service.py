@@ -5,23 +5,19 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from pm_compute.errors import PropsError
+from pm_compute.image import ExistingImage, ExistingImageProps
+from pm_compute.load_balancer import CONTAINER_PORT, ServiceLoadBalancer, ServiceLoadBalancerProps
 from pm_core import ComputeContract, resource_name
+from pm_core.cdk import CustomerKey, acknowledge, encrypted_log_group
 from pm_core.names import ResourceType
 
-CONTAINER_PORT = 8080
 # A task that is told to stop has this long to finish its requests before it is killed.
 STOP_TIMEOUT_SECONDS = 30
-# Below the service's keep-alive timeout, or the load balancer answers 502 at random.
-IDLE_TIMEOUT_SECONDS = 30
-# Clients must look the name up again soon after a shift; the default would hold them for an hour.
-CLIENT_KEEP_ALIVE_SECONDS = 60
 # Any unprivileged user: the image's files are readable by everybody.
 USER = "10001:10001"
 
@@ -51,12 +47,16 @@ class PaymentServiceProps:
         vpc: Network with public and private subnets.
         service_security_group: Group of the tasks; admits the load balancer on ``CONTAINER_PORT``.
         load_balancer_security_group: Group of the load balancer; admits clients.
-        repository_arn: ECR repository that the image is pulled from.
-        image: The image's name with its tag.
+        repository_name: ECR repository that the image is pulled from.
+        repository_arn: Its ARN.
+        repository_uri: What the image's name begins with.
+        image_tag: The image's tag.
+        certificate_arn: ACM certificate of the payment service's name.
         candidates: The databases in the order in which the service asks them, source first.
         ssl_mode: How the service connects to them, as libpq calls it.
         desired_count: Tasks at the least, at least 1.
         max_count: Tasks at the most.
+        cpu_architecture: X86_64 or ARM64, of the image.
         cpu: CPU units of a task. Default 512.
         memory_mib: Memory of a task. Default 1024.
         deregistration_delay_seconds: How long the load balancer drains a stopping task, shorter than the 30 s after
@@ -72,12 +72,16 @@ class PaymentServiceProps:
     vpc: ec2.IVpc
     service_security_group: ec2.ISecurityGroup
     load_balancer_security_group: ec2.ISecurityGroup
+    repository_name: str
     repository_arn: str
-    image: str
+    repository_uri: str
+    image_tag: str
+    certificate_arn: str
     candidates: tuple[Candidate, ...]
     ssl_mode: str
     desired_count: int
     max_count: int
+    cpu_architecture: str = "X86_64"
     cpu: int = 512
     memory_mib: int = 1024
     deregistration_delay_seconds: int
@@ -102,6 +106,7 @@ class PaymentService(Construct):
     Attributes:
         cluster: The cluster.
         service: The service.
+        key: Encrypts the logs.
         load_balancer: The load balancer.
         target_group: The service's targets.
         task_role: What the service may do.
@@ -111,6 +116,23 @@ class PaymentService(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, props: PaymentServiceProps) -> None:
         super().__init__(scope, construct_id)
         self._props = props
+        self._policies: list[iam.ManagedPolicy] = []
+        self.key = CustomerKey(
+            self,
+            "Key",
+            environment=props.environment,
+            suffix=props.suffix,
+            qualifier="payments",
+            description="Logs of the payment service",
+        )
+        # Container Insights would make the group itself, unencrypted and for ever.
+        insights = encrypted_log_group(
+            self,
+            "InsightLogs",
+            name=f"/aws/ecs/containerinsights/{self._name('cluster')}/performance",
+            key=self.key,
+            retention_days=props.log_retention_days,
+        )
         self.cluster = ecs.Cluster(
             self,
             "Cluster",
@@ -118,9 +140,25 @@ class PaymentService(Construct):
             vpc=props.vpc,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
+        self.cluster.node.add_dependency(insights)
         self.task_role = self._task_role()
-        self.target_group, self.load_balancer = self._load_balancer()
+        edge = ServiceLoadBalancer(
+            self,
+            "Edge",
+            props=ServiceLoadBalancerProps(
+                environment=props.environment,
+                suffix=props.suffix,
+                vpc=props.vpc,
+                security_group=props.load_balancer_security_group,
+                certificate_arn=props.certificate_arn,
+                key=self.key,
+                deregistration_delay_seconds=props.deregistration_delay_seconds,
+                log_retention_days=props.log_retention_days,
+            ),
+        )
+        self.target_group, self.load_balancer = edge.target_group, edge.load_balancer
         self.service = self._service(self._task_definition())
+        self.service.node.add_dependency(edge.listener, self._image(), *self._policies)
         self._autoscaling()
         self.contract = ComputeContract(
             load_balancer_dns_name=self.load_balancer.load_balancer_dns_name,
@@ -136,99 +174,75 @@ class PaymentService(Construct):
 
     def _task_role(self) -> iam.Role:
         candidates = self._props.candidates
-        return iam.Role(
-            self,
+        return self._role(
             "TaskRole",
-            role_name=self._name("role", "payments-task"),
-            description="The payment service reads its databases' secrets",
-            assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"),
-            inline_policies={
-                "candidates": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(
-                            sid="ReadSecrets",
-                            actions=["secretsmanager:GetSecretValue"],
-                            resources=[candidate.secret_arn for candidate in candidates],
-                        ),
-                        iam.PolicyStatement(
-                            sid="DecryptSecrets",
-                            actions=["kms:Decrypt"],
-                            resources=[candidate.key_arn for candidate in candidates],
-                        ),
-                    ]
-                )
-            },
-        )
-
-    def _log_group(self) -> logs.CfnLogGroup:
-        stack = cdk.Stack.of(self)
-        name = self._name("log-group", "payments")
-        key = kms.Key(
-            self,
-            "Key",
-            alias=self._name("alias", "payments"),
-            description="Logs of the payment service",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        log_group_arn = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        # Source: Amazon CloudWatch Logs user guide, "Encrypt log data using AWS KMS".
-        key.add_to_resource_policy(
+            "payments-task",
+            "The payment service reads its databases' secrets",
             iam.PolicyStatement(
-                sid="Logs",
-                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
-                actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
-                resources=["*"],
-                conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": log_group_arn}},
-            )
+                sid="ReadSecrets",
+                actions=["secretsmanager:GetSecretValue"],
+                resources=[candidate.secret_arn for candidate in candidates],
+            ),
+            iam.PolicyStatement(
+                sid="DecryptSecrets",
+                actions=["kms:Decrypt"],
+                resources=[candidate.key_arn for candidate in candidates],
+            ),
         )
-        log_group = logs.CfnLogGroup(
-            self,
-            "Logs",
-            log_group_name=name,
-            retention_in_days=self._props.log_retention_days,
-            kms_key_id=key.key_arn,
-        )
-        log_group.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
-        return log_group
 
-    def _execution_role(self, log_group: logs.CfnLogGroup) -> iam.IRole:
+    def _role(self, construct_id: str, qualifier: str, description: str, *statements: iam.PolicyStatement) -> iam.Role:
+        """A role for tasks. The service waits for its policy, or the first task could start without it."""
         role = iam.Role(
             self,
-            "ExecutionRole",
-            role_name=self._name("role", "payments-execution"),
-            description="ECS pulls the payment service's image and writes its logs",
+            construct_id,
+            role_name=self._name("role", qualifier),
+            description=description,
             assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"),
-            inline_policies={
-                "start": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(
-                            sid="Pull",
-                            actions=[
-                                "ecr:BatchCheckLayerAvailability",
-                                "ecr:BatchGetImage",
-                                "ecr:GetDownloadUrlForLayer",
-                            ],
-                            resources=[self._props.repository_arn],
-                        ),
-                        # ECR has no resource-level permission for this action.
-                        iam.PolicyStatement(sid="LogIn", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-                        iam.PolicyStatement(
-                            sid="Log",
-                            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                            resources=[log_group.attr_arn],
-                        ),
-                    ]
-                )
-            },
         )
-        # All of it inline, and CDK adds nothing: a policy of its own could come after the first task was started.
+        policy = iam.ManagedPolicy(
+            self,
+            f"{construct_id}Policy",
+            managed_policy_name=self._name("policy", qualifier),
+            description=description,
+            roles=[role],
+            statements=list(statements),
+        )
+        self._policies.append(policy)
+        return role
+
+    def _log_group(self) -> logs.LogGroup:
+        return encrypted_log_group(
+            self,
+            "Logs",
+            name=self._name("log-group", "payments"),
+            key=self.key,
+            retention_days=self._props.log_retention_days,
+        )
+
+    def _execution_role(self, log_group: logs.ILogGroup) -> iam.IRole:
+        role = self._role(
+            "ExecutionRole",
+            "payments-execution",
+            "ECS pulls the payment service's image and writes its logs",
+            iam.PolicyStatement(
+                sid="Pull",
+                actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                resources=[self._props.repository_arn],
+            ),
+            iam.PolicyStatement(sid="LogIn", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="Log",
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[log_group.log_group_arn],
+            ),
+        )
+        acknowledge(
+            self._policies[-1],
+            "AwsSolutions-IAM5[Resource::*]",
+            reason="ecr:GetAuthorizationToken takes no resource: the token is the account's, and what it may be used "
+            "for is the one repository of the other statement.",
+        )
+        # CDK adds nothing: a policy of its own could come after the first task was started.
         return role.without_policy_updates()
 
     def _task_definition(self) -> ecs.FargateTaskDefinition:
@@ -242,11 +256,15 @@ class PaymentService(Construct):
             memory_limit_mib=props.memory_mib,
             task_role=self.task_role,
             execution_role=self._execution_role(log_group),
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.of(props.cpu_architecture),
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
         )
         definition.add_container(
             "Payments",
             container_name="payments",
-            image=ecs.ContainerImage.from_registry(props.image),
+            image=ecs.ContainerImage.from_registry(f"{props.repository_uri}:{props.image_tag}"),
             essential=True,
             readonly_root_filesystem=True,
             user=USER,
@@ -260,51 +278,30 @@ class PaymentService(Construct):
             },
             logging=ecs.LogDrivers.aws_logs(log_group=log_group, stream_prefix="payments"),
         )
+        acknowledge(
+            definition,
+            "AwsSolutions-ECS2",
+            reason="The variables say which environment this is and, by ARN, where the secrets are; the secrets "
+            "themselves are read by the service, so that a rotation needs no deployment.",
+        )
         return definition
 
-    def _load_balancer(self) -> tuple[elbv2.ApplicationTargetGroup, elbv2.ApplicationLoadBalancer]:
+    def _image(self) -> ExistingImage:
         props = self._props
-        load_balancer = elbv2.ApplicationLoadBalancer(
+        return ExistingImage(
             self,
-            "LoadBalancer",
-            load_balancer_name=self._name("load-balancer"),
-            vpc=props.vpc,
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
-            internet_facing=True,
-            security_group=props.load_balancer_security_group,
-            idle_timeout=cdk.Duration.seconds(IDLE_TIMEOUT_SECONDS),
-            client_keep_alive=cdk.Duration.seconds(CLIENT_KEEP_ALIVE_SECONDS),
-            drop_invalid_header_fields=True,
-            # The stack must be destroyable without a person.
-            deletion_protection=False,
-        )
-        target_group = elbv2.ApplicationTargetGroup(
-            self,
-            "TargetGroup",
-            target_group_name=self._name("target-group"),
-            vpc=props.vpc,
-            target_type=elbv2.TargetType.IP,
-            protocol=elbv2.ApplicationProtocol.HTTP,
-            port=CONTAINER_PORT,
-            deregistration_delay=cdk.Duration.seconds(props.deregistration_delay_seconds),
-            health_check=elbv2.HealthCheck(
-                path="/health",
-                healthy_http_codes="200",
-                interval=cdk.Duration.seconds(5),
-                timeout=cdk.Duration.seconds(2),
-                healthy_threshold_count=2,
-                unhealthy_threshold_count=2,
+            "Image",
+            props=ExistingImageProps(
+                environment=props.environment,
+                suffix=props.suffix,
+                repository_name=props.repository_name,
+                repository_arn=props.repository_arn,
+                repository_uri=props.repository_uri,
+                tag=props.image_tag,
+                key=self.key,
+                log_retention_days=props.log_retention_days,
             ),
         )
-        load_balancer.add_listener(
-            "Http",
-            port=80,
-            protocol=elbv2.ApplicationProtocol.HTTP,
-            # Who may connect is decided by the security group, which the network tier owns.
-            open=False,
-            default_target_groups=[target_group],
-        )
-        return target_group, load_balancer
 
     def _service(self, definition: ecs.FargateTaskDefinition) -> ecs.FargateService:
         props = self._props

@@ -2,6 +2,7 @@
 
 from pm_core.contracts import (
     CONTRACTS,
+    CertificateContract,
     ComputeContract,
     Contract,
     ContractError,
@@ -14,12 +15,13 @@ from pm_core.contracts import (
     ZoneContract,
     parameter_prefix,
 )
-from pm_core.names import NameTooLongError, resource_name, stack_name
+from pm_core.names import SHARED_TIERS, NameTooLongError, resource_name, stack_name
 from pm_core.settings import Environment, MigrationPhase, Settings, SettingsError
 from pm_core.tags import tags
 
 __all__ = [
     "CONTRACTS",
+    "CertificateContract",
     "ComputeContract",
     "Contract",
     "ContractError",
@@ -31,6 +33,7 @@ __all__ = [
     "ObservabilityContract",
     "RegistryContract",
     "ReplicationContract",
+    "SHARED_TIERS",
     "Settings",
     "SettingsError",
     "TrafficContract",

@@ -100,10 +100,13 @@ class NetworkContract(Contract):
     public_subnet_ids: tuple[str, ...]
     private_subnet_ids: tuple[str, ...]
     isolated_subnet_ids: tuple[str, ...]
+    private_route_table_ids: tuple[str, ...]
+    isolated_route_table_ids: tuple[str, ...]
     database_security_group_id: str
     service_security_group_id: str
     load_balancer_security_group_id: str
     replication_security_group_id: str
+    function_security_group_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,7 @@ class DataContract(Contract):
     ssl_mode: str
     key_arn: str
     log_bucket: str
+    replica_bucket: str
     master_secret_arn: str
     app_secret_arn: str
     dms_secret_arn: str
@@ -149,6 +153,14 @@ class ZoneContract(Contract):
     record_name: str
     weight_source: str
     weight_target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateContract(Contract):
+    """Published by the certificate stack, under the source environment; both load balancers serve it."""
+
+    tier: ClassVar[str] = "certificate"
+    certificate_arn: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,16 +196,21 @@ class ReplicationContract(Contract):
     forward_task_arn: str
     reverse_task_arn: str
     slot_plugin: str
+    peering_connection_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObservabilityContract(Contract):
-    """Published by each environment's observability stack. Alarm names are comma separated."""
+    """Published by each environment's observability stack. Alarm names are comma separated.
+
+    ``unsafe_alarm_name`` is the composite alarm that goes off while a shift or a cutover would be unsafe.
+    """
 
     tier: ClassVar[str] = "observability"
     dashboard_name: str
     topic_arn: str
     lag_alarm_names: str
+    unsafe_alarm_name: str
 
 
 CONTRACTS: tuple[type[Contract], ...] = (
@@ -201,6 +218,7 @@ CONTRACTS: tuple[type[Contract], ...] = (
     DataContract,
     RegistryContract,
     ZoneContract,
+    CertificateContract,
     ComputeContract,
     TrafficContract,
     ReplicationContract,

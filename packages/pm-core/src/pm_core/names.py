@@ -7,6 +7,7 @@ ResourceType = Literal[
     "alarm",
     "alias",
     "bucket",
+    "certificate",
     "cluster",
     "dashboard",
     "database",
@@ -16,6 +17,7 @@ ResourceType = Literal[
     "load-balancer",
     "log-group",
     "parameter-group",
+    "peering",
     "policy",
     "replication-instance",
     "replication-task",
@@ -36,6 +38,7 @@ LIMITS: dict[str, int] = {
     "alarm": 255,
     "alias": 250,
     "bucket": 63,
+    "certificate": 255,
     "cluster": 255,
     "dashboard": 255,
     "database": 63,
@@ -45,6 +48,7 @@ LIMITS: dict[str, int] = {
     "load-balancer": 32,
     "log-group": 512,
     "parameter-group": 255,
+    "peering": 255,
     "policy": 128,
     "replication-instance": 63,
     "replication-task": 255,
@@ -59,6 +63,9 @@ LIMITS: dict[str, int] = {
     "topic": 256,
     "vpc": 255,
 }
+
+# One of each serves both environments; the source's app has them.
+SHARED_TIERS = frozenset({"zone", "certificate"})
 
 _QUALIFIER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -96,5 +103,5 @@ def resource_name(
 
 
 def stack_name(tier: str, environment: str, suffix: str) -> str:
-    """``pm-<tier>-<environment>-<suffix>``; the zone, which both environments share, is ``pm-zone-<suffix>``."""
-    return f"pm-zone-{suffix}" if tier == "zone" else f"pm-{tier}-{environment}-{suffix}"
+    """``pm-<tier>-<environment>-<suffix>``; ``pm-<tier>-<suffix>`` for a tier that both environments share."""
+    return f"pm-{tier}-{suffix}" if tier in SHARED_TIERS else f"pm-{tier}-{environment}-{suffix}"

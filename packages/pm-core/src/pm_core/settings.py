@@ -17,6 +17,7 @@ SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 # The tightest name is `load-balancer-source-<suffix>`: 21 characters before the suffix, 32 allowed.
 SUFFIX_MAX_LENGTH = 11
 _RESERVED_DOMAINS = ("example.com", "example.net", "example.org", "example")
+_PRIVATE_DOMAINS = (".internal", ".local", ".localhost", ".lan", ".home.arpa")
 _TABLE = re.compile(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*")
 
 
@@ -71,6 +72,8 @@ class Settings(_Section):
         migration_phase: Value of the MigrationPhase tag.
         domain: The public zone under which ``record_label`` is served.
         hosted_zone_id: An existing zone to use; None makes one.
+        certificate_arn: An existing certificate for the payment service's name; None requests one, which is issued once
+            the zone is delegated.
         record_label: First label of the payment service's name.
         record_ttl_seconds: TTL of the weighted records, 1-60.
         availability_zones: Zones of both VPCs, two or three of ``region``.
@@ -86,8 +89,14 @@ class Settings(_Section):
         replication_multi_az: Whether the replication instance has a standby.
         replication_roles: Whether this deployment creates the account-wide roles dms-vpc-role and
             dms-cloudwatch-logs-role; false where the account has them already.
+        replication_reload: Whether an update may replace a replication task, which loads everything anew; otherwise
+            such an update is refused.
+        replication_certificate_arn: The RDS authorities' certificate as imported into DMS, with which DMS verifies
+            both servers; None lets it encrypt without verifying, the most that DMS does without one.
         slot_plugin: Output plugin of the slots that the engine makes; DMS reads test_decoding.
         tables: Replicated tables, ``schema.table``.
+        cpu_architecture: Of the tasks, and so of the image.
+        alarm_mail: Who gets the alarms by mail; None lets somebody subscribe later.
         image_tag: Tag of the payment service's image.
         log_retention_days: Retention of every log group.
         deregistration_delay_seconds: How long a load balancer drains a stopping task.
@@ -101,6 +110,9 @@ class Settings(_Section):
     migration_phase: MigrationPhase = "prepare"
     domain: str
     hosted_zone_id: str | None = None
+    certificate_arn: Annotated[str, Field(pattern=r"^arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]+$")] | None = (
+        None
+    )
     record_label: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "pay"
     record_ttl_seconds: Annotated[int, Field(ge=1, le=60)] = 10
     availability_zones: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] = ("us-east-1a", "us-east-1b")
@@ -115,6 +127,10 @@ class Settings(_Section):
     replication_engine_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "3.6.1"
     replication_multi_az: bool = False
     replication_roles: bool = True
+    replication_reload: bool = False
+    replication_certificate_arn: (
+        Annotated[str, Field(pattern=r"^arn:aws:dms:[a-z0-9-]+:\d{12}:cert:[A-Za-z0-9-]+$")] | None
+    ) = None
     slot_plugin: Literal["test_decoding", "pgoutput"] = "test_decoding"
     tables: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "public.accounts",
@@ -122,6 +138,8 @@ class Settings(_Section):
         "public.refunds",
         "public.ledger_entries",
     )
+    cpu_architecture: Literal["X86_64", "ARM64"] = "X86_64"
+    alarm_mail: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
     image_tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")] = "1.0.0"
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
     deregistration_delay_seconds: Annotated[int, Field(ge=0, le=25)] = 5
@@ -189,6 +207,8 @@ class Settings(_Section):
                 f"source.cidr {self.source.cidr} and target.cidr {self.target.cidr} overlap: "
                 "the two networks are peered and need disjoint ranges"
             )
+        if self.account is not None and self.domain.endswith(_PRIVATE_DOMAINS):
+            raise ValueError(f"domain {self.domain!r} cannot be delegated to a public zone: give one that you own")
         strange = [zone for zone in self.availability_zones if not zone.startswith(self.region)]
         if strange or len(set(self.availability_zones)) != len(self.availability_zones):
             raise ValueError(

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from pm_cutover.aws.archive import archive
 from pm_cutover.aws.session import AwsSession, as_pm_error
 from pm_cutover.deadlines import parse_duration
 from pm_cutover.environment import Deployment
@@ -153,7 +154,7 @@ def replicate_command(*, options: Options = Options()) -> int:  # noqa: B008 - f
 def shift_command(
     steps: str,
     *,
-    bake: Duration = 60.0,
+    bake: Duration = 180.0,
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> int:
     """Send traffic to the target, step by step; a step that goes wrong is taken back.
@@ -164,7 +165,8 @@ def shift_command(
 
     Args:
         steps: The target's share in percent, one or several: 5,25,50,100.
-        bake: How long alarms, health and errors are watched at each step: 500ms, 10s, 5m.
+        bake: How long alarms, health and errors are watched at each step: 500ms, 10s, 5m. A load balancer's figures
+            come up to three minutes late.
         options: Common options.
     """
 
@@ -261,13 +263,17 @@ def main() -> None:
 
 def _answer(verb: str, options: Options, work: Callable[[Run], Reply]) -> int:
     try:
-        reply = work(_run(verb, options))
+        run = _run(verb, options)
+        try:
+            reply = work(run)
+        finally:
+            _archive(run)
     except PmError as error:
-        return _fail(error, as_json=options.json)
+        return _fail(error, notes=_notes(error), as_json=options.json)
     except (BotoCoreError, ClientError) as error:
-        return _fail(as_pm_error(error), as_json=options.json)
+        return _fail(as_pm_error(error), notes=_notes(error), as_json=options.json)
     except psycopg.Error as error:
-        return _fail(_database_error(error), as_json=options.json)
+        return _fail(_database_error(error), notes=_notes(error), as_json=options.json)
     if options.json:
         sys.stdout.write(json.dumps(reply.facts) + "\n")
         sys.stdout.flush()
@@ -287,6 +293,16 @@ def _run(verb: str, options: Options) -> Run:
     )
 
 
+def _archive(run: Run) -> None:
+    """Keep what was recorded; a bucket that is away changes neither the result of the run nor its exit code."""
+    if not run.evidence.lines:
+        return
+    try:
+        archive(run.deployment, run.evidence)
+    except PmError as error:
+        sys.stderr.write(f"pm: evidence is in {run.evidence.path} alone: {error}\n")
+
+
 def _limits(max_lag_seconds: float, drain_seconds: float) -> Limits:
     try:
         return limits_of(max_lag_seconds=max_lag_seconds, drain_seconds=drain_seconds)
@@ -299,10 +315,16 @@ def _database_error(error: psycopg.Error) -> PmError:
     return RefusedError(f"a database broke off: {reason} - see `pm status`, then run again")
 
 
-def _fail(error: PmError, *, as_json: bool = False) -> int:
-    sys.stderr.write(f"pm: {error}\n")
+def _notes(error: BaseException) -> tuple[str, ...]:
+    """What was done about an error on its way here, for example that weights were taken back."""
+    return tuple(getattr(error, "__notes__", ()))
+
+
+def _fail(error: PmError, *, notes: tuple[str, ...] = (), as_json: bool = False) -> int:
+    message = "; ".join((str(error), *notes))
+    sys.stderr.write(f"pm: {message}\n")
     if as_json:
-        sys.stdout.write(json.dumps({"error": str(error), "exit_code": error.exit_code}) + "\n")
+        sys.stdout.write(json.dumps({"error": message, "exit_code": error.exit_code}) + "\n")
     return error.exit_code
 
 

@@ -100,16 +100,28 @@ def install(database: Database, *, tables: Sequence[str], word: int, timeout_sec
         _with_brief_locks(database, connection, change, "install the control schema", timeout_seconds)
 
 
-def remove(database: Database, *, timeout_seconds: float = 60.0) -> None:
+def remove(database: Database, *, word: int, timeout_seconds: float = 60.0) -> None:
     """Drop the control schema and with it every ``pm_fence`` trigger; does nothing when there is none.
 
+    Args:
+        database: Logged in as ``pm_cutover``.
+        word: The fence word that the decision to remove it was based on; under any other nothing is dropped.
+        timeout_seconds: Longest wait for the tables.
+
     Raises:
-        ControlError: The schema belongs to another role, or a transaction never let go of a table.
+        ControlError: The writer moved meanwhile, the schema belongs to another role, or a transaction never let go of a
+            table.
         DatabaseUnreachableError: No connection.
     """
     with database.connect() as connection, cut_after(timeout_seconds + _ANSWER_SECONDS, connection):
 
         def change() -> None:
+            found = fence_of(connection)
+            if found.installed and found.word != word:
+                raise ControlError(
+                    f"the fence word of {database.name} is {found.word}, no longer {word}: the writer moved meanwhile; "
+                    "see `pm status`"
+                )
             connection.execute("drop schema if exists pm_control cascade")
 
         _with_brief_locks(database, connection, change, "remove the control schema", timeout_seconds)

@@ -15,10 +15,11 @@ from pm_cutover.errors import PmError
 Environment = Literal["source", "target"]
 
 # The server gives up on a vanished engine (power loss, cut network) after about 11 s, and with it its locks. A commit
-# of ours is durable and may write whatever the defaults of database and role say.
+# of ours is durable and may write, and a session that holds a lock may idle, whatever the defaults of database and role
+# say.
 _SERVER_SETTINGS = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
-    "-c synchronous_commit=on -c default_transaction_read_only=off"
+    "-c synchronous_commit=on -c default_transaction_read_only=off -c idle_session_timeout=0"
 )
 
 

@@ -120,6 +120,12 @@ class Deployment:
         """Alarms and metrics."""
         return CloudWatch(aws=self.aws)
 
+    def unsafe_alarm_names(self) -> tuple[str, ...]:
+        """Names of both environments' alarms that stand for all but the lag alarms."""
+        return tuple(
+            self.contract(ObservabilityContract, environment).unsafe_alarm_name for environment in ENVIRONMENTS
+        )
+
     def lag_alarm_names(self) -> tuple[str, ...]:
         """Names of both environments' lag alarms."""
         contracts = [self.contract(ObservabilityContract, environment) for environment in ENVIRONMENTS]

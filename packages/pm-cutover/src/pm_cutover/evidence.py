@@ -1,9 +1,13 @@
-"""The evidence log: what the engine saw and decided, one JSON object a line, appended and never rewritten."""
+"""The evidence log: what the engine saw and decided, one JSON object a line, appended and never rewritten.
+
+Written line by line to a file, so that a killed engine leaves all that it knew; what one run wrote is also put into the
+target's transaction log bucket, from where it is replicated to the audit replica.
+"""
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +24,13 @@ class EvidenceLog:
         path: The file; made when missing, its directory must exist.
         verb: The `pm` command that runs.
         suffix: The environment suffix of the deployment.
+        lines: What this run wrote, oldest first, without line ends.
     """
 
     path: Path
     verb: str
     suffix: str
+    lines: list[str] = field(default_factory=list)
 
     def record(self, what: str, facts: Mapping[str, Value] | None = None) -> None:
         """Append one line: ``time`` (UTC), ``suffix``, ``verb``, ``what`` and the facts; never a secret.
@@ -41,12 +47,14 @@ class EvidenceLog:
             "what": what,
             **(facts or {}),
         }
+        text = json.dumps(line)
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise UsageError(
                 f"evidence file {self.path} cannot be written ({error.strerror}): name another one with --evidence FILE"
             ) from error
+        self.lines.append(text)

@@ -1,5 +1,14 @@
-"""PaymentDatabase, TransactionLogs and DatabaseRoles of one environment."""
+"""PaymentDatabase, TransactionLogs, AuditReplica and DatabaseRoles of one environment."""
 
+from pm_data.audit import (
+    AuditPropsError,
+    AuditReplica,
+    AuditReplicaProps,
+    audit_replica,
+    replica_bucket_name,
+    replica_key_alias,
+)
+from pm_data.bucket_replication import Replica, replication_role_arn
 from pm_data.database import (
     DATABASE_NAME,
     MASTER_USERNAME,
@@ -9,30 +18,35 @@ from pm_data.database import (
     PaymentDatabaseProps,
     engine_version,
 )
-from pm_data.encryption import DataKey, encrypted_log_group
 from pm_data.logs import LogsPropsError, TransactionLogs, TransactionLogsProps
-from pm_data.packaging import PackagingError
-from pm_data.provider import Placement, ResourceFunction
 from pm_data.roles import DatabaseRoles, DatabaseRolesProps
+from pm_data.rotation import ALTERNATING_USERS, ROTATION_DAYS, SecretRotation, SecretRotationProps
 from pm_data.secrets import DatabaseSecret
 
 __all__ = [
+    "AuditPropsError",
+    "AuditReplica",
+    "AuditReplicaProps",
+    "ALTERNATING_USERS",
     "DATABASE_NAME",
-    "MASTER_USERNAME",
-    "PORT",
-    "DataKey",
     "DatabasePropsError",
     "DatabaseRoles",
     "DatabaseRolesProps",
     "DatabaseSecret",
     "LogsPropsError",
-    "PackagingError",
+    "MASTER_USERNAME",
+    "PORT",
+    "ROTATION_DAYS",
+    "SecretRotation",
+    "SecretRotationProps",
     "PaymentDatabase",
     "PaymentDatabaseProps",
-    "Placement",
-    "ResourceFunction",
+    "Replica",
     "TransactionLogs",
     "TransactionLogsProps",
-    "encrypted_log_group",
+    "audit_replica",
     "engine_version",
+    "replica_bucket_name",
+    "replica_key_alias",
+    "replication_role_arn",
 ]

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from pm_core import resource_name
-from pm_data.database import PORT
-from pm_data.packaging import FUNCTIONS
-from pm_data.provider import Placement, ResourceFunction
+from pm_core.cdk import Placement, ResourceFunction
+from pm_data.functions import FUNCTIONS, VENDORED
 
 _TIMEOUT_SECONDS = 300
 
@@ -26,9 +25,8 @@ class DatabaseRolesProps:
         environment: source or target.
         suffix: The deployment's environmentSuffix.
         key: Encrypts the secrets and the function's log.
-        vpc: The database's network.
         subnet_ids: Private subnets, from which the function reaches the database and the AWS APIs.
-        database_security_group_id: The database's group, which is opened to the function and to nothing else here.
+        security_group: Of the functions that work in the database.
         master_secret: Of the master user, attached to the instance.
         secrets: Of each login role, attached to the instance.
         ssl_mode: disable, require, verify-ca or verify-full.
@@ -38,9 +36,8 @@ class DatabaseRolesProps:
     environment: str
     suffix: str
     key: kms.IKey
-    vpc: ec2.IVpc
     subnet_ids: Sequence[str]
-    database_security_group_id: str
+    security_group: ec2.ISecurityGroup
     master_secret: secretsmanager.ISecret
     secrets: Mapping[str, secretsmanager.ISecret]
     ssl_mode: str
@@ -58,44 +55,29 @@ class DatabaseRoles(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: DatabaseRolesProps) -> None:
         super().__init__(scope, construct_id)
-        group = ec2.SecurityGroup(
-            self,
-            "Group",
-            vpc=props.vpc,
-            security_group_name=resource_name(
-                "security-group", props.environment, props.suffix, qualifier="database-roles"
-            ),
-            description="Function that makes the database roles",
-            allow_all_outbound=False,
-        )
-        database = ec2.Peer.security_group_id(props.database_security_group_id)
-        group.add_egress_rule(database, ec2.Port.tcp(PORT), "Database")
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS APIs")
-        ingress = ec2.CfnSecurityGroupIngress(
-            self,
-            "DatabaseIngress",
-            group_id=props.database_security_group_id,
-            source_security_group_id=group.security_group_id,
-            ip_protocol="tcp",
-            from_port=PORT,
-            to_port=PORT,
-            description="Function that makes the database roles",
-        )
         provider = ResourceFunction(
             self,
             "Provider",
             environment=props.environment,
             suffix=props.suffix,
             qualifier="database-roles",
+            code=FUNCTIONS,
             module="database_roles",
+            vendored=VENDORED,
             description="Makes the roles of the payment database",
             key=props.key,
             log_retention_days=props.log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
-            placement=Placement(subnet_ids=props.subnet_ids, security_group=group),
+            placement=Placement(subnet_ids=props.subnet_ids, security_group=props.security_group),
         )
-        for secret in (props.master_secret, *props.secrets.values()):
-            secret.grant_read(provider.role)
+        provider.allow(
+            iam.PolicyStatement(
+                sid="ReadSecrets",
+                actions=["secretsmanager:GetSecretValue"],
+                resources=[secret.secret_arn for secret in (props.master_secret, *props.secrets.values())],
+            ),
+            iam.PolicyStatement(sid="DecryptSecrets", actions=["kms:Decrypt"], resources=[props.key.key_arn]),
+        )
         self.resource = cdk.CustomResource(
             self,
             "Resource",
@@ -109,4 +91,4 @@ class DatabaseRoles(Construct):
                 "Definition": hashlib.sha256((FUNCTIONS / "grants.py").read_bytes()).hexdigest()[:16],
             },
         )
-        self.resource.node.add_dependency(provider, ingress)
+        self.resource.node.add_dependency(provider)

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from math import ceil, log2
-from typing import Literal, cast
+from typing import Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from pm_core import NetworkContract, resource_name
+from pm_core.cdk import CustomerKey, acknowledge, encrypted_log_group
+from pm_network.default_group import DefaultGroup
 from pm_network.security_groups import SecurityGroups
 
 SubnetKind = Literal["public", "private", "isolated"]
@@ -88,7 +88,7 @@ class PaymentNetwork(Construct):
     Attributes:
         vpc: The network.
         security_groups: Who may talk to whom, group to group.
-        key: Encrypts the flow log.
+        key: Encrypts the logs.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: PaymentNetworkProps) -> None:
@@ -107,18 +107,35 @@ class PaymentNetwork(Construct):
                 else ec2.SubnetConfiguration(name=kind, subnet_type=subnet_type)
                 for kind, subnet_type in _SUBNETS.items()
             ],
-            # CDK would close the default group with a Node function; nothing of ours is ever in that group.
+            # CDK would close the default group with a Node function; DefaultGroup does it with one of ours.
             restrict_default_security_group=False,
         )
         for kind in _SUBNETS:
             for index, subnet in enumerate(self._subnets(kind), start=1):
                 name = resource_name("vpc", props.environment, props.suffix, qualifier=f"{kind}-{index}")
                 cdk.Tags.of(subnet).add("Name", name, priority=200)
+        for subnet in self.vpc.public_subnets:
+            acknowledge(
+                subnet.node.find_child("DefaultRoute"),
+                "PCI.DSS.321-VPCNoUnrestrictedRouteToIGW",
+                "NIST.800.53.R5-VPCNoUnrestrictedRouteToIGW",
+                reason="A public subnet: it holds the internet-facing load balancer and the NAT gateways alone; "
+                "tasks, functions and replication are in private subnets, databases in isolated ones.",
+            )
         self.key = self._flow_log()
         self.security_groups = SecurityGroups(
             self, "SecurityGroups", vpc=self.vpc, environment=props.environment, suffix=props.suffix
         )
         self._endpoints()
+        DefaultGroup(
+            self,
+            "DefaultGroup",
+            vpc=self.vpc,
+            environment=props.environment,
+            suffix=props.suffix,
+            key=self.key,
+            log_retention_days=props.log_retention_days,
+        )
 
     @property
     def contract(self) -> NetworkContract:
@@ -134,48 +151,65 @@ class PaymentNetwork(Construct):
             database_security_group_id=groups.database.security_group_id,
             service_security_group_id=groups.service.security_group_id,
             load_balancer_security_group_id=groups.load_balancer.security_group_id,
+            private_route_table_ids=tuple(subnet.route_table.route_table_id for subnet in self._subnets("private")),
+            isolated_route_table_ids=tuple(subnet.route_table.route_table_id for subnet in self._subnets("isolated")),
             replication_security_group_id=groups.replication.security_group_id,
+            function_security_group_id=groups.functions.security_group_id,
         )
 
     def _subnets(self, kind: SubnetKind) -> list[ec2.ISubnet]:
         return self.vpc.select_subnets(subnet_type=_SUBNETS[kind]).subnets
 
-    def _flow_log(self) -> kms.Key:
+    def _flow_log(self) -> CustomerKey:
         props = self._props
-        stack = cdk.Stack.of(self)
-        name = resource_name("log-group", props.environment, props.suffix, qualifier="flow-log")
-        key = kms.Key(
+        key = CustomerKey(
             self,
             "Key",
-            alias=f"alias/{resource_name('alias', props.environment, props.suffix, qualifier='network')}",
-            description=f"Flow log of the {props.environment} network",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
+            environment=props.environment,
+            suffix=props.suffix,
+            qualifier="network",
+            description=f"Logs of the {props.environment} network",
         )
-        group_arn = stack.format_arn(
-            service="logs", resource="log-group", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+        group = encrypted_log_group(
+            self,
+            "FlowLogGroup",
+            name=resource_name("log-group", props.environment, props.suffix, qualifier="flow-log"),
+            key=key,
+            retention_days=props.log_retention_days,
         )
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="EncryptFlowLog",
-                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
-                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
-                resources=["*"],
-                conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": group_arn}},
-            )
-        )
-        group = logs.LogGroup(
-            self, "FlowLogGroup", log_group_name=name, encryption_key=key, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
-        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = props.log_retention_days
         role = iam.Role(
             self,
             "FlowLogRole",
             role_name=resource_name("role", props.environment, props.suffix, qualifier="flow-log"),
+            description="VPC flow logs are written to their log group",
             assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"),
         )
-        self.vpc.add_flow_log("FlowLog", destination=ec2.FlowLogDestination.to_cloud_watch_logs(group, role))
+        policy = iam.ManagedPolicy(
+            self,
+            "FlowLogPolicy",
+            managed_policy_name=resource_name("policy", props.environment, props.suffix, qualifier="flow-log"),
+            description="VPC flow logs are written to their log group",
+            roles=[role],
+            statements=[
+                iam.PolicyStatement(
+                    # Source: VPC user guide, "IAM role for publishing flow logs to CloudWatch Logs".
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                    resources=[group.log_group_arn],
+                )
+            ],
+        )
+        flow_log = ec2.CfnFlowLog(
+            self,
+            "FlowLog",
+            resource_id=self.vpc.vpc_id,
+            resource_type="VPC",
+            traffic_type="ALL",
+            log_destination_type="cloud-watch-logs",
+            log_group_name=group.log_group_name,
+            deliver_logs_permission_arn=role.role_arn,
+            max_aggregation_interval=60,
+        )
+        flow_log.node.add_dependency(policy)
         return key
 
     def _endpoints(self) -> None:

@@ -2,7 +2,14 @@
 
 from pm_observability.alarms import LAG_LIMIT_SECONDS, MigrationAlarms, MigrationAlarmsProps
 from pm_observability.dashboard import MigrationDashboard, MigrationDashboardProps
-from pm_observability.metrics import MonitoredDatabase, MonitoredReplication, MonitoredService
+from pm_observability.metrics import (
+    MonitoredDatabase,
+    MonitoredEndpoint,
+    MonitoredLogs,
+    MonitoredReplication,
+    MonitoredService,
+)
+from pm_observability.status import ReplicationStatus, ReplicationStatusProps
 from pm_observability.topic import AlarmTopic
 
 __all__ = [
@@ -11,7 +18,11 @@ __all__ = [
     "MigrationAlarms",
     "MigrationAlarmsProps",
     "AlarmTopic",
+    "ReplicationStatus",
+    "ReplicationStatusProps",
     "MonitoredDatabase",
+    "MonitoredEndpoint",
+    "MonitoredLogs",
     "MonitoredReplication",
     "MonitoredService",
     "LAG_LIMIT_SECONDS",

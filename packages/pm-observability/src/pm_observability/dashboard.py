@@ -8,7 +8,13 @@ from constructs import Construct
 
 from pm_core import resource_name
 from pm_observability.alarms import LAG_LIMIT_SECONDS
-from pm_observability.metrics import MonitoredDatabase, MonitoredReplication, MonitoredService
+from pm_observability.metrics import (
+    MonitoredDatabase,
+    MonitoredEndpoint,
+    MonitoredLogs,
+    MonitoredReplication,
+    MonitoredService,
+)
 
 _WIDTH = 24
 _HEIGHT = 6
@@ -23,6 +29,8 @@ class MigrationDashboardProps:
         suffix: The deployment's environmentSuffix.
         database: The environment's database.
         service: The environment's service.
+        endpoint: What Route 53 checks.
+        logs: The replication of its transaction logs.
         replication: The replication; None in the environment that does not host it.
     """
 
@@ -30,6 +38,8 @@ class MigrationDashboardProps:
     suffix: str
     database: MonitoredDatabase
     service: MonitoredService
+    endpoint: MonitoredEndpoint
+    logs: MonitoredLogs
     replication: MonitoredReplication | None = None
 
 
@@ -54,10 +64,13 @@ class MigrationDashboard(Construct):
             f"#dashboards/dashboard/{self.dashboard_name}"
         )
         if props.replication is not None:
-            self._row(_replication(props.replication))
-        self._row(_database(props.database))
+            for row in _replication(props.replication):
+                self._row(row)
+        for row in _database(props.database):
+            self._row(row)
         self._row(_service(props.service))
         self._row(_requests(props.service))
+        self._row(_edges(props))
 
     def _row(self, graphs: dict[str, "_Graph"]) -> None:
         self.dashboard.add_widgets(
@@ -86,30 +99,64 @@ class _Graph:
     limit: float | None = None
 
 
-def _replication(replication: MonitoredReplication) -> dict[str, _Graph]:
+def _replication(replication: MonitoredReplication) -> list[dict[str, _Graph]]:
     tasks = list(replication.task_arns)
-    return {
+
+    def of_each_task(metric: str) -> list[cloudwatch.IMetric]:
+        return [replication.task(task, metric, label=task) for task in tasks]
+
+    lag = {
         f"Replication lag, {side.lower()}": _Graph(
             "seconds",
             [replication.task(task, f"CDCLatency{side}", statistic="Maximum", label=task) for task in tasks],
             limit=LAG_LIMIT_SECONDS,
         )
         for side in ("Source", "Target")
-    } | {
-        "Replicated changes": _Graph(
-            "rows/s", [replication.task(task, "CDCThroughputRowsTarget", label=task) for task in tasks]
-        )
     }
+    throughput = {
+        "Replicated changes": _Graph("rows/s", of_each_task("CDCThroughputRowsTarget")),
+        "Full load": _Graph("rows/s", of_each_task("FullLoadThroughputRowsTarget")),
+        "Changes waiting on disk": _Graph("rows", of_each_task("CDCChangesDiskTarget")),
+        "Replication instance": _Graph("%", [replication.instance("CPUUtilization", label="CPU")]),
+    }
+    return [lag, throughput]
 
 
-def _database(database: MonitoredDatabase) -> dict[str, _Graph]:
-    return {
+def _database(database: MonitoredDatabase) -> list[dict[str, _Graph]]:
+    use = {
         "Database connections": _Graph("connections", [database.metric("DatabaseConnections", statistic="Maximum")]),
         "Database CPU": _Graph("%", [database.metric("CPUUtilization")]),
         "Database I/O": _Graph(
             "operations/s", [database.metric("ReadIOPS", label="read"), database.metric("WriteIOPS", label="write")]
         ),
+        "Database latency": _Graph(
+            "seconds", [database.metric("ReadLatency", label="read"), database.metric("WriteLatency", label="write")]
+        ),
+    }
+    room = {
         "Database storage": _Graph("bytes", [database.metric("FreeStorageSpace", statistic="Minimum", label="free")]),
+        "Database memory": _Graph("bytes", [database.metric("FreeableMemory", statistic="Minimum", label="free")]),
+        "Replication slots": _Graph(
+            "bytes",
+            [
+                database.metric("OldestReplicationSlotLag", statistic="Maximum", label="furthest behind"),
+                database.metric("TransactionLogsDiskUsage", statistic="Maximum", label="write-ahead log"),
+            ],
+        ),
+    }
+    return [use, room]
+
+
+def _edges(props: MigrationDashboardProps) -> dict[str, _Graph]:
+    logs = props.logs
+    return {
+        "Healthy for Route 53": _Graph("1 is healthy", [props.endpoint.status(label=props.environment)]),
+        "Transaction logs not copied yet": _Graph(
+            "operations", [logs.metric(rule, "OperationsPendingReplication", label=rule) for rule in logs.replicas]
+        ),
+        "Copying of transaction logs": _Graph(
+            "seconds", [logs.metric(rule, "ReplicationLatency", label=rule) for rule in logs.replicas]
+        ),
     }
 
 

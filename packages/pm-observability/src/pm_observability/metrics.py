@@ -85,6 +85,11 @@ class MonitoredReplication:
     instance_identifier: str
     task_arns: Mapping[str, str]
 
+    def instance(self, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
+        """A metric of the replication instance itself."""
+        dimensions = {"ReplicationInstanceIdentifier": self.instance_identifier}
+        return _metric("AWS/DMS", name, dimensions, statistic, label)
+
     def task(self, task: str, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
         """A metric of one task, told apart by both dimensions: the instance's name, and the last part of the ARN.
 
@@ -95,6 +100,42 @@ class MonitoredReplication:
             "ReplicationTaskIdentifier": cdk.Fn.select(6, cdk.Fn.split(":", self.task_arns[task])),
         }
         return _metric("AWS/DMS", name, dimensions, statistic, label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredLogs:
+    """The replication of a bucket by S3.
+
+    Attributes:
+        bucket: The bucket that is copied.
+        replicas: The bucket that each rule copies to, by the rule's id.
+
+    Source: Amazon S3 user guide, "Monitoring replication with metrics".
+    """
+
+    bucket: str
+    replicas: Mapping[str, str]
+
+    def metric(self, rule: str, name: str, *, statistic: str = "Maximum", label: str = "") -> cloudwatch.Metric:
+        """A metric of ``AWS/S3`` about one rule."""
+        dimensions = {"SourceBucket": self.bucket, "DestinationBucket": self.replicas[rule], "RuleId": rule}
+        return _metric("AWS/S3", name, dimensions, statistic, label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredEndpoint:
+    """What Route 53's health checkers see; these metrics are in us-east-1 wherever the endpoint is.
+
+    Attributes:
+        health_check_id: The health check.
+    """
+
+    health_check_id: str
+
+    def status(self, *, label: str = "") -> cloudwatch.Metric:
+        """1 while the endpoint is healthy, else 0."""
+        dimensions = {"HealthCheckId": self.health_check_id}
+        return _metric("AWS/Route53", "HealthCheckStatus", dimensions, "Minimum", label)
 
 
 def _metric(namespace: str, name: str, dimensions: dict[str, str], statistic: str, label: str) -> cloudwatch.Metric:

@@ -19,6 +19,7 @@ class AlarmTopic(Construct):
         construct_id: The id.
         environment: source or target.
         suffix: The deployment's environmentSuffix.
+        mail: Who gets the messages by mail, once they have confirmed; None subscribes nobody.
 
     Attributes:
         topic: The topic.
@@ -27,7 +28,9 @@ class AlarmTopic(Construct):
     topics".
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, environment: str, suffix: str) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, environment: str, suffix: str, mail: str | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
         cloudwatch = iam.ServicePrincipal("cloudwatch.amazonaws.com")
         this_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
@@ -65,3 +68,5 @@ class AlarmTopic(Construct):
                 conditions=this_account,
             )
         )
+        if mail is not None:
+            sns.CfnSubscription(self, "Mail", topic_arn=self.topic.topic_arn, protocol="email", endpoint=mail)

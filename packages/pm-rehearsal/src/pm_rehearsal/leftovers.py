@@ -45,6 +45,9 @@ def _ec2(api: Any) -> Iterator[tuple[str, str]]:
     for gateway in _pages(api, "describe_nat_gateways", "NatGateways"):
         if gateway["State"] != "deleted":
             yield "NAT gateway", gateway["NatGatewayId"]
+    for peering in _pages(api, "describe_vpc_peering_connections", "VpcPeeringConnections"):
+        if peering["Status"]["Code"] != "deleted":
+            yield "peering connection", peering["VpcPeeringConnectionId"]
     for address in _pages(api, "describe_addresses", "Addresses"):
         yield "elastic IP", address["AllocationId"]
     for endpoint in _pages(api, "describe_vpc_endpoints", "VpcEndpoints"):

@@ -2,13 +2,13 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pm_core import RegistryContract, Settings
 from pm_postgres import find_binaries
@@ -115,12 +115,27 @@ class Stage:
         self.cdk.bootstrap(self.cloud.account, self._regions)
         self._before = inventory(self.cloud.client, regions=self._regions)
 
-    def deploy_registries(self, stacks: list[str], *, on_line: OnLine | None = None) -> None:
-        """Deploy the registries of ``stacks`` and push the service's image to them."""
-        self.cdk.deploy([name for name in stacks if name.startswith("registry-")], on_line=on_line)
-        parameters, ecr = self.deployment.parameters(), self.cloud.client("ecr")
+    def deploy_with(self, overrides: Mapping[str, Any], *stacks: str) -> None:
+        """Make the templates anew with settings laid over the stage's own, and deploy some stacks of them."""
+        self.cdk.synth({**self._values, **overrides})
+        self.cdk.deploy(stacks)
+
+    def deploy_registries(
+        self, stacks: list[str], *, cdk: CdkCli | None = None, suffix: str = "", on_line: OnLine | None = None
+    ) -> None:
+        """Deploy the registries of ``stacks`` and push the service's image to them.
+
+        Args:
+            stacks: Ids of all stacks.
+            cdk: An assembly other than the stage's own, deployed beside it.
+            suffix: That assembly's environmentSuffix.
+            on_line: Gets what the CDK CLI prints.
+        """
+        (cdk or self.cdk).deploy([name for name in stacks if name.startswith("registry-")], on_line=on_line)
+        deployment = Deployment(cloud=self.cloud, suffix=suffix or self.options.suffix)
+        parameters, ecr = deployment.parameters(), self.cloud.client("ecr")
         for environment in ENVIRONMENTS:
-            registry = RegistryContract.parse(parameters, suffix=self.options.suffix, environment=environment)
+            registry = RegistryContract.parse(parameters, suffix=deployment.suffix, environment=environment)
             push(ecr, repository=registry.repository_name, tag=self.settings.image_tag)
 
     def seed(self, *, payments: int) -> tuple[int, ...]:
@@ -145,6 +160,7 @@ class Stage:
             rate=rate,
             accounts=accounts,
             book=book,
+            authority=self.cloud.authority,
             seed=seed,
         )
         return LoadProcess(config=config, log=self.options.directory / "load.log", on_status=on_status)

@@ -1,6 +1,7 @@
 """DatabaseReplication: AWS DMS between the two environments, forward and reverse."""
 
 from pm_replication.database import DmsSslMode, ReplicatedDatabase, SecretAccess
+from pm_replication.link import EnvironmentLink, EnvironmentLinkProps, LinkedNetwork
 from pm_replication.mappings import MappingError, table_mappings
 from pm_replication.replication import (
     FORWARD_SLOT,
@@ -10,13 +11,16 @@ from pm_replication.replication import (
     DatabaseReplicationProps,
     PropsError,
 )
+from pm_replication.running_tasks import RunningTasks, RunningTasksProps
 from pm_replication.service_roles import DmsServiceRoles
 from pm_replication.task_settings import task_settings
-from pm_replication.task_stopper import TaskStopper, TaskStopperProps
 
 __all__ = [
     "DatabaseReplication",
     "DatabaseReplicationProps",
+    "EnvironmentLink",
+    "EnvironmentLinkProps",
+    "LinkedNetwork",
     "ReplicatedDatabase",
     "DmsSslMode",
     "PropsError",
@@ -25,8 +29,8 @@ __all__ = [
     "MARKER_TABLE",
     "SecretAccess",
     "DmsServiceRoles",
-    "TaskStopper",
-    "TaskStopperProps",
+    "RunningTasks",
+    "RunningTasksProps",
     "table_mappings",
     "MappingError",
     "task_settings",

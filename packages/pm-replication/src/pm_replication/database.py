@@ -36,7 +36,9 @@ class SecretAccess(Construct):
     Source: AWS DMS user guide, "Using secrets to access AWS DMS endpoints"; the trusted principal is regional.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, role_name: str, database: ReplicatedDatabase) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, role_name: str, policy_name: str, database: ReplicatedDatabase
+    ) -> None:
         super().__init__(scope, construct_id)
         region = cdk.Stack.of(self).region
         self.role = iam.Role(
@@ -45,22 +47,25 @@ class SecretAccess(Construct):
             role_name=role_name,
             description="DMS reads one database secret",
             assumed_by=iam.ServicePrincipal(f"dms.{region}.amazonaws.com"),
-            inline_policies={
-                "secret": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(
-                            sid="ReadSecret",
-                            actions=["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
-                            resources=[database.secret_arn],
-                        ),
-                        iam.PolicyStatement(
-                            sid="DecryptSecret",
-                            actions=["kms:Decrypt", "kms:DescribeKey"],
-                            resources=[database.key_arn],
-                        ),
-                    ]
-                )
-            },
+        )
+        self.policy = iam.ManagedPolicy(
+            self,
+            "Policy",
+            managed_policy_name=policy_name,
+            description="DMS reads one database secret",
+            roles=[self.role],
+            statements=[
+                iam.PolicyStatement(
+                    sid="ReadSecret",
+                    actions=["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
+                    resources=[database.secret_arn],
+                ),
+                iam.PolicyStatement(
+                    sid="DecryptSecret",
+                    actions=["kms:Decrypt", "kms:DescribeKey"],
+                    resources=[database.key_arn],
+                ),
+            ],
         )
 
 
@@ -112,7 +117,7 @@ def reader_endpoint(
         map_boolean_as_boolean=True,
         fail_tasks_on_lob_truncation=True,
     )
-    return _endpoint(scope, construct_id, "source", identifier, database, settings, options)
+    return _endpoint(scope, construct_id, "source", identifier, database, access, settings, options)
 
 
 def writer_endpoint(
@@ -134,7 +139,7 @@ def writer_endpoint(
         after_connect_script=_APPLY_AS_REPLICA,
         map_boolean_as_boolean=True,
     )
-    return _endpoint(scope, construct_id, "target", identifier, database, settings, options)
+    return _endpoint(scope, construct_id, "target", identifier, database, access, settings, options)
 
 
 def _endpoint(
@@ -143,10 +148,11 @@ def _endpoint(
     endpoint_type: str,
     identifier: str,
     database: ReplicatedDatabase,
+    access: SecretAccess,
     settings: dms.CfnEndpoint.PostgreSqlSettingsProperty,
     options: EndpointOptions,
 ) -> dms.CfnEndpoint:
-    return dms.CfnEndpoint(
+    endpoint = dms.CfnEndpoint(
         scope,
         construct_id,
         endpoint_identifier=identifier,
@@ -158,3 +164,6 @@ def _endpoint(
         kms_key_id=options.key_arn,
         postgre_sql_settings=settings,
     )
+    # DMS reads the secret when the endpoint is made.
+    endpoint.node.add_dependency(access.policy)
+    return endpoint

@@ -1,12 +1,13 @@
 """AWS DMS between the source and the target database, forward and reverse."""
 
+import json
 from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_dms as dms
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from pm_core.cdk import CustomerKey, encrypted_log_group
 from pm_core.names import ResourceType, resource_name
 from pm_replication.database import (
     DmsSslMode,
@@ -16,11 +17,10 @@ from pm_replication.database import (
     reader_endpoint,
     writer_endpoint,
 )
-from pm_replication.encryption import replication_key
 from pm_replication.mappings import table_mappings
+from pm_replication.running_tasks import RunningTasks, RunningTasksProps
 from pm_replication.service_roles import DmsServiceRoles
 from pm_replication.task_settings import task_settings
-from pm_replication.task_stopper import TaskStopper, TaskStopperProps
 
 # Replication slots; the engine makes them before it starts the tasks that read them.
 FORWARD_SLOT = "pm_forward"
@@ -53,6 +53,7 @@ class DatabaseReplicationProps:
         certificate_arn: DMS certificate with the databases' CA; needed by ``verify-ca`` and ``verify-full``.
         slot_plugin: Output plugin of the replication slots.
         service_roles: Whether to create the account-wide roles of DMS.
+        may_reload: Whether an update may replace tasks, which loads every row anew.
         log_retention_days: Retention of the log groups.
 
     Raises:
@@ -74,6 +75,7 @@ class DatabaseReplicationProps:
     certificate_arn: str | None = None
     slot_plugin: str
     service_roles: bool
+    may_reload: bool = False
     log_retention_days: int
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class DatabaseReplication(Construct):
 
     ``load`` (full load and CDC, source to target), ``reverse`` (CDC, target to source) and ``forward`` (CDC, source to
     target again, after a rollback). CloudFormation creates tasks stopped; the engine starts them. Deleting the stack
-    stops them first.
+    stops them first, and so does changing them.
 
     Attributes:
         instance: The replication instance.
@@ -101,37 +103,26 @@ class DatabaseReplication(Construct):
         super().__init__(scope, construct_id)
         self._props = props
         instance_name = self._name("replication-instance")
-        stopper_name = self._name("function", "task-stopper")
-        # DMS writes all tasks' logs here, and would make the group itself, unencrypted and for ever.
-        task_logs_name = f"dms-tasks-{instance_name}"
-        self.key = replication_key(
+        self.key = CustomerKey(
             self,
             "Key",
-            alias=self._name("alias", "replication"),
-            log_groups=(task_logs_name, f"/aws/lambda/{stopper_name}"),
+            environment=props.environment,
+            suffix=props.suffix,
+            qualifier="replication",
+            description="Replication instance, endpoints and logs of the payment migration",
         )
-        task_logs = logs.CfnLogGroup(
+        # DMS writes all tasks' logs here, and would make the group itself, unencrypted and for ever.
+        task_logs = encrypted_log_group(
             self,
             "TaskLogs",
-            log_group_name=task_logs_name,
-            retention_in_days=props.log_retention_days,
-            kms_key_id=self.key.key_arn,
+            name=f"dms-tasks-{instance_name}",
+            key=self.key,
+            retention_days=props.log_retention_days,
         )
-        task_logs.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
         self.instance = self._instance(instance_name)
         self.instance.node.add_dependency(task_logs)
         self._tasks()
-        TaskStopper(
-            self,
-            "TaskStopper",
-            props=TaskStopperProps(
-                task_arns=[task.ref for task in (self.load_task, self.forward_task, self.reverse_task)],
-                function_name=stopper_name,
-                role_name=self._name("role", "task-stopper"),
-                key=self.key,
-                log_retention_days=props.log_retention_days,
-            ),
-        )
+        self._keep_updates_possible()
 
     def _name(self, resource_type: ResourceType, qualifier: str = "") -> str:
         return resource_name(resource_type, self._props.environment, self._props.suffix, qualifier=qualifier)
@@ -177,10 +168,18 @@ class DatabaseReplication(Construct):
             slot_plugin=props.slot_plugin,
         )
         source_access = SecretAccess(
-            self, "SourceAccess", role_name=self._name("role", "dms-source"), database=props.source
+            self,
+            "SourceAccess",
+            role_name=self._name("role", "dms-source"),
+            policy_name=self._name("policy", "dms-source"),
+            database=props.source,
         )
         target_access = SecretAccess(
-            self, "TargetAccess", role_name=self._name("role", "dms-target"), database=props.target
+            self,
+            "TargetAccess",
+            role_name=self._name("role", "dms-target"),
+            policy_name=self._name("policy", "dms-target"),
+            database=props.target,
         )
         self.source_loader = reader_endpoint(
             self,
@@ -228,6 +227,33 @@ class DatabaseReplication(Construct):
         self.load_task = self._task("LoadTask", "load", "full-load-and-cdc", self.source_loader, self.target_writer)
         self.forward_task = self._task("ForwardTask", "forward", "cdc", self.source_reader, self.target_writer)
         self.reverse_task = self._task("ReverseTask", "reverse", "cdc", self.target_reader, self.source_writer)
+
+    def _keep_updates_possible(self) -> None:
+        props = self._props
+        tasks = (self.load_task, self.forward_task, self.reverse_task)
+        endpoints = (
+            self.source_loader,
+            self.source_reader,
+            self.source_writer,
+            self.target_reader,
+            self.target_writer,
+        )
+        stack = cdk.Stack.of(self)
+        RunningTasks(
+            self,
+            "RunningTasks",
+            props=RunningTasksProps(
+                environment=props.environment,
+                suffix=props.suffix,
+                instance_arn=self.instance.ref,
+                tasks={task.replication_task_identifier or task.node.id: task for task in tasks},
+                endpoints=endpoints,
+                definition=json.dumps([stack.resolve(one._cfn_properties) for one in (*tasks, *endpoints)]),
+                may_reload=props.may_reload,
+                key=self.key,
+                log_retention_days=props.log_retention_days,
+            ),
+        )
 
     def _task(
         self, construct_id: str, name: str, migration_type: str, reader: dms.CfnEndpoint, writer: dms.CfnEndpoint

@@ -1,6 +1,17 @@
-"""PaymentZone and WeightedEndpoint: Route 53 weighted routing between the environments."""
+"""The payment service's name: zone, certificate, and one weighted record per environment."""
 
+from pm_traffic.certificate import PaymentCertificate, PaymentCertificateProps
+from pm_traffic.emptied_zone import EmptiedZone
 from pm_traffic.endpoint import WeightedEndpoint, WeightedEndpointProps
 from pm_traffic.zone import PaymentZone, PaymentZoneProps, ZonePropsError
 
-__all__ = ["PaymentZone", "PaymentZoneProps", "ZonePropsError", "WeightedEndpoint", "WeightedEndpointProps"]
+__all__ = [
+    "EmptiedZone",
+    "PaymentCertificate",
+    "PaymentCertificateProps",
+    "PaymentZone",
+    "PaymentZoneProps",
+    "WeightedEndpoint",
+    "WeightedEndpointProps",
+    "ZonePropsError",
+]

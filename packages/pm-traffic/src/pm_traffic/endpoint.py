@@ -40,7 +40,7 @@ class WeightedEndpoint(Construct):
 
     Attributes:
         record: The record.
-        health_check: HTTP, from outside, on the load balancer's own name.
+        health_check: HTTPS, from outside, on the load balancer's own name.
         contract: What the traffic tier publishes.
 
     Source: AWS::Route53::RecordSet, AWS::Route53::HealthCheck.
@@ -52,9 +52,10 @@ class WeightedEndpoint(Construct):
             self,
             "HealthCheck",
             health_check_config=route53.CfnHealthCheck.HealthCheckConfigProperty(
-                type="HTTP",
+                type="HTTPS",
                 fully_qualified_domain_name=props.load_balancer_dns_name,
-                port=80,
+                port=443,
+                enable_sni=True,
                 resource_path="/health",
                 request_interval=10,
                 failure_threshold=2,

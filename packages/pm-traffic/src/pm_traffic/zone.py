@@ -6,6 +6,8 @@ from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
 from pm_core import ZoneContract
+from pm_core.cdk import CustomerKey
+from pm_traffic.emptied_zone import EmptiedZone
 
 # All traffic goes to the source until `pm shift` writes other weights.
 INITIAL_WEIGHT_SOURCE = "100"
@@ -21,17 +23,23 @@ class PaymentZoneProps:
     """What the zone needs to know.
 
     Attributes:
+        environment: The environment whose app owns the zone.
+        suffix: The deployment's environmentSuffix.
         zone_name: The public zone, for example ``payments.acme.com``.
         record_name: The payment service's name, inside the zone.
         hosted_zone_id: An existing zone, which is used and never deleted; None makes one.
+        log_retention_days: Retention of the log of the function that empties the zone.
 
     Raises:
         ZonePropsError: The record lies outside the zone.
     """
 
+    environment: str
+    suffix: str
     zone_name: str
     record_name: str
     hosted_zone_id: str | None = None
+    log_retention_days: int = 30
 
     def __post_init__(self) -> None:
         if not self.record_name.endswith(f".{self.zone_name}"):
@@ -56,6 +64,22 @@ class PaymentZone(Construct):
                 "Zone",
                 zone_name=props.zone_name,
                 comment="Payment service, weighted between two environments",
+            )
+            EmptiedZone(
+                self,
+                "Emptied",
+                zone=self.zone,
+                environment=props.environment,
+                suffix=props.suffix,
+                key=CustomerKey(
+                    self,
+                    "Key",
+                    environment=props.environment,
+                    suffix=props.suffix,
+                    qualifier="zone",
+                    description="Log of the function that empties the zone",
+                ),
+                log_retention_days=props.log_retention_days,
             )
         else:
             self.zone = route53.PublicHostedZone.from_public_hosted_zone_attributes(

@@ -11,7 +11,7 @@ from psycopg import sql
 from pm_core.contracts import ReplicationContract
 from pm_cutover.aws.session import AwsSession, as_pm_error
 from pm_cutover.aws.tasks import ReplicationTask
-from pm_cutover.database import Database, DatabaseUnreachableError, Environment
+from pm_cutover.database import Database, DatabaseUnreachableError, Environment, cut_after
 from pm_cutover.deadlines import wait_for
 from pm_cutover.errors import PmError
 from pm_cutover.replication import ReplicationError
@@ -21,10 +21,14 @@ from pm_cutover.replication import ReplicationError
 SLOTS: dict[Environment, str] = {"source": "pm_forward", "target": "pm_reverse"}
 SLOT_SECONDS = 60.0
 READER_SECONDS = 10.0
-DMS_ROLE = "pm_dms"
+ANSWER_SECONDS = 10.0
+# Longer than everything that is waited for inside; a frozen server is given up then.
+SLOT_WORK_SECONDS = 2 * SLOT_SECONDS + ANSWER_SECONDS
+# Two users that alternate when the secret is rotated.
+DMS_ROLES = ["pm_dms", "pm_dms_clone"]
 _DMS_SLOTS = """
     select slot_name from pg_replication_slots join pg_stat_activity on pid = active_pid
-    where usename = %s and slot_name <> %s and database = current_database()
+    where usename = any(%s) and slot_name <> %s and database = current_database()
 """
 
 
@@ -74,27 +78,29 @@ class DmsReplication:
                 unfinished = [name for name in task.tables() if name not in states or not states[name].done]
                 if unfinished:
                     raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
-                with a.connect() as connection:
+                with a.connect() as connection, cut_after(READER_SECONDS + ANSWER_SECONDS, connection):
                     _note_slots(connection, a)
 
     def prepare_slot(self, b: Database) -> None:
         """A fresh slot on ``b``, for a task that DMS would start."""
-        with _replication_errors(), b.connect() as connection:
+        with _replication_errors():
             self._positioned(b.name).prove_endpoints()
+        with _replication_errors(), b.connect() as connection, cut_after(SLOT_WORK_SECONDS, connection):
             self._drop_slot(connection, b)
             self._create_slot(connection, b)
 
     def discard_slot(self, b: Database) -> None:
         """Drop the slot on ``b``; fine when there is none."""
-        with _replication_errors(), b.connect() as connection:
+        with _replication_errors(), b.connect() as connection, cut_after(SLOT_WORK_SECONDS, connection):
             self._drop_slot(connection, b)
 
     def stop(self, a: Database, b: Database) -> bool:  # noqa: ARG002 - the protocol names both sides
         """Stop every task a -> b, then drop its slot."""
-        with _replication_errors(), a.connect() as connection:
+        with _replication_errors():
             running = [task for task in self.tasks_from(a.name) if task.state().status in {"running", "starting"}]
             for task in running:
                 task.stop()
+        with _replication_errors(), a.connect() as connection, cut_after(SLOT_WORK_SECONDS, connection):
             dropped = self._drop_slot(connection, a)
             for (name,) in connection.execute("select slot_name from pm_control.task_slot").fetchall():
                 dropped = _drop(connection, a, name) or dropped
@@ -126,14 +132,14 @@ def _note_slots(connection: psycopg.Connection[Any], a: Database) -> None:
     """
 
     def read() -> list[tuple[str]] | None:
-        return connection.execute(_DMS_SLOTS, (DMS_ROLE, SLOTS[a.name])).fetchall() or None
+        return connection.execute(_DMS_SLOTS, (DMS_ROLES, SLOTS[a.name])).fetchall() or None
 
     slots = wait_for(
         f"DMS to read its slot on {a.name}",
         read,
         timeout_seconds=READER_SECONDS,
         interval_seconds=0.1,
-        advice=f"the task load runs, but {DMS_ROLE} reads no slot: see the task's log, then run again",
+        advice=f"the task load runs, but {DMS_ROLES[0]} reads no slot: see the task's log, then run again",
     )
     for (name,) in slots:
         connection.execute("insert into pm_control.task_slot values (%s) on conflict do nothing", (name,))

@@ -17,10 +17,12 @@ import psycopg
 from psycopg import sql
 
 from pm_cutover.comparison.table import ComparedTable, Digest, Key, Range
+from pm_cutover.database import cut_after
 
 T = TypeVar("T")
 CHUNK_ROWS = 50_000
 LEAF_ROWS = 500
+ANSWER_SECONDS = 600.0  # for one range; a server that takes longer is frozen
 MAX_SUSPECTS = 10_000
 MAX_TRIPS = 20
 _KEYS_AT_ONCE = 1_000
@@ -184,11 +186,11 @@ class _Scan:
         ]
 
     def _digest(self, connection: psycopg.Connection[Any], bounds: Range) -> Digest:
-        rows, xor, total = connection.execute(self.table.digest(bounds)).fetchall()[0]
+        rows, xor, total = _answer(connection, self.table.digest(bounds))[0]
         return Digest(rows=int(rows), xor=int(xor), total=int(total))
 
     def _hashes(self, connection: psycopg.Connection[Any], statement: sql.Composed) -> dict[Key, int]:
-        return {tuple(row[:-1]): int(row[-1]) for row in connection.execute(statement)}
+        return {tuple(row[:-1]): int(row[-1]) for row in _answer(connection, statement)}
 
     def _both(self, ask: Callable[[psycopg.Connection[Any], Any], T], what: object) -> tuple[T, T]:
         writer = self.threads.submit(ask, self.writer, what)
@@ -196,12 +198,17 @@ class _Scan:
         return writer.result(), follower.result()
 
 
+def _answer(connection: psycopg.Connection[Any], statement: sql.Composed) -> list[tuple[Any, ...]]:
+    with cut_after(ANSWER_SECONDS, connection):
+        return connection.execute(statement).fetchall()
+
+
 def _ranges(scan: _Scan, connection: psycopg.Connection[Any], bounds: Range, rows: int) -> Iterator[Range]:
     """Cut a range into parts of ``rows`` rows each, as ``connection`` sees it; together they cover it exactly."""
     after = bounds.after
     while True:
-        found = connection.execute(scan.table.boundary(Range(after=after, until=bounds.until), rows)).fetchone()
-        until: Key | None = tuple(found) if found is not None else None
+        found = _answer(connection, scan.table.boundary(Range(after=after, until=bounds.until), rows))
+        until: Key | None = tuple(found[0]) if found else None
         if until is None or until == bounds.until:
             yield Range(after=after, until=bounds.until)
             return

@@ -15,14 +15,15 @@ from pm_core.contracts import (
     ZoneContract,
 )
 from pm_cutover.aws.tasks import ReplicationTask
-from pm_cutover.database import DatabaseUnreachableError, Environment
+from pm_cutover.database import DatabaseUnreachableError, Environment, cut_after
 from pm_cutover.environment import ENVIRONMENTS, Deployment
 from pm_cutover.errors import RefusedError
 from pm_cutover.phases.findings import Finding, blocker, ok, warning
-from pm_cutover.phases.run import Run
+from pm_cutover.phases.run import Run, read_writer
 from pm_cutover.phases.server_checks import check_server
 from pm_cutover.phases.table_checks import check_extensions, check_source_tables, check_target_tables
 
+CHECK_SECONDS = 600.0
 _EVERYWHERE: tuple[type[Contract], ...] = (
     NetworkContract,
     DataContract,
@@ -88,7 +89,17 @@ def _databases(run: Run) -> Iterator[Finding]:
                 "deploy the replication stack",
             )
     try:
-        with run.source.connect() as source, run.target.connect() as target:
+        if read_writer(run).finished:
+            yield blocker(
+                "migration.finished",
+                "pm finish has run: the target stands alone, the source is sealed for good",
+                "set migrationPhase to complete, deploy the target, destroy the source",
+            )
+        with (
+            run.source.connect() as source,
+            run.target.connect() as target,
+            cut_after(CHECK_SECONDS, source, target),
+        ):
             yield from check_server(source, "source")
             yield from check_server(target, "target")
             if target.info.server_version // 10000 < source.info.server_version // 10000:

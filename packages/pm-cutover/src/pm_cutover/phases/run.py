@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import psycopg
 
 from pm_cutover.control import FenceState, read_state
-from pm_cutover.database import Database, Environment
+from pm_cutover.database import Database, DatabaseUnreachableError, Environment, cut_after
 from pm_cutover.environment import Deployment
 from pm_cutover.errors import RefusedError
 from pm_cutover.evidence import EvidenceLog
@@ -15,6 +18,7 @@ from pm_cutover.steps.locks import EngineBusyError, engine_name, in_order
 # Held by every verb that changes something, for its whole length. The engine's lock (7740) is taken inside it, for the
 # moments in which the control schema or the writer changes.
 COMMAND_LOCK = 7743
+_ANSWER_SECONDS = 10.0
 
 _HOLDER = """
 select s.application_name, s.pid, coalesce(host(s.client_addr), 'local'),
@@ -49,27 +53,43 @@ class Run:
         return self.deployment.database("target")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep every other changing verb away while the block runs.
+    def alone(self, *, both: bool = True) -> Iterator[None]:
+        """Keep every other changing verb away while the block runs, and prove that evidence can be kept of it.
+
+        Args:
+            both: Whether both databases must answer. Traffic can be moved away from an environment whose database is
+                down: the other one's lock keeps the other verbs away.
 
         Raises:
             EngineBusyError: Another one runs; the message says which, where and since when.
+            DatabaseUnreachableError: A database that must answer does not.
+            UsageError: The evidence file cannot be written.
         """
+        self.evidence.record("started")
         with ExitStack() as stack:
+            unreachable: DatabaseUnreachableError | None = None
             for database in in_order((self.source, self.target)):
-                session = stack.enter_context(database.connect(application_name=engine_name(self.evidence.verb)))
-                row = session.execute("select pg_try_advisory_lock(%s)", (COMMAND_LOCK,)).fetchone()
-                if row is None or not row[0]:
-                    holder = session.execute(_HOLDER, (COMMAND_LOCK,)).fetchone()
-                    who = (
-                        "it ended just now"
-                        if holder is None
-                        else "{} (server pid {}) from {}, since {} UTC".format(*holder)
-                    )
-                    raise EngineBusyError(
-                        f"another pm works on this deployment: {who}; wait until it ends, or end it, and run again"
-                    )
+                try:
+                    session = stack.enter_context(database.connect(application_name=engine_name(self.evidence.verb)))
+                except DatabaseUnreachableError as error:
+                    if both or unreachable is not None:
+                        raise
+                    unreachable = error
+                    self.progress.step(f"going on without it: {error}")
+                    continue
+                with cut_after(_ANSWER_SECONDS, session):
+                    _lock(session)
             yield
+
+
+def _lock(session: psycopg.Connection[Any]) -> None:
+    row = session.execute("select pg_try_advisory_lock(%s)", (COMMAND_LOCK,)).fetchone()
+    if row is None or not row[0]:
+        holder = session.execute(_HOLDER, (COMMAND_LOCK,)).fetchone()
+        who = "it ended just now" if holder is None else "{} (server pid {}) from {}, since {} UTC".format(*holder)
+        raise EngineBusyError(
+            f"another pm works on this deployment: {who}; wait until it ends, or end it, and run again"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

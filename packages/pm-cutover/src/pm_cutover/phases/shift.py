@@ -59,9 +59,9 @@ def shift(run: Run, *, steps: Sequence[int], bake_seconds: float) -> ShiftResult
 
     Raises:
         RefusedError: The target is not fit for more traffic, or was not during a bake; then the weights are as before
-            that step.
+            that step. So they are when it could not be watched.
     """
-    with run.alone():
+    with run.alone(both=False):
         traffic = run.deployment.traffic()
         before = traffic.recorded()
         todo = remaining_steps(steps, before.target_percent)
@@ -92,17 +92,31 @@ def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float, *, 
     watch = _Watch(run=run, service=run.deployment.service("target"))
     if more and (problem := watch.problem(patience=1)):
         raise RefusedError(f"{problem}: the weights stay at {before} (source/target); correct it and run again")
-    set_weights(run, traffic, weights)
-    deadline = time.monotonic() + bake_seconds
+    try:
+        set_weights(run, traffic, weights)
+        problem = _bake(run, watch, weights, bake_seconds) if weights.target else ""
+    except Exception as error:
+        if more:  # nobody watched the target: what it got is taken back, whatever went wrong
+            traffic.set(before)
+            error.add_note(f"the weights are back at {before} (source/target)")
+        raise
+    if problem:
+        set_weights(run, traffic, before)
+        run.evidence.record("reverted", {"reason": problem})
+        raise RefusedError(
+            f"{problem} at {weights}: the weights are back at {before} (source/target); correct it and run again"
+        )
+
+
+def _bake(run: Run, watch: "_Watch", weights: Weights, seconds: float) -> str:
+    """Watch the target; the first problem, empty when there was none."""
+    deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         run.progress.waiting(f"baking at {weights} for another {left:.0f} s")
         time.sleep(min(LOOK_SECONDS, left))
-        if weights.target and (problem := watch.problem(patience=UNHEALTHY_LOOKS)):
-            set_weights(run, traffic, before)
-            run.evidence.record("reverted", {"reason": problem})
-            raise RefusedError(
-                f"{problem} at {weights}: the weights are back at {before} (source/target); correct it and run again"
-            )
+        if problem := watch.problem(patience=UNHEALTHY_LOOKS):
+            return problem
+    return ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,13 +13,16 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from pm_cutover.database import Database
+from pm_cutover.database import Database, cut_after
 from pm_cutover.errors import RefusedError
 from pm_cutover.schema.archive import Entry, SchemaArchive
 
 OWNER = "pm_owner"
 LOCK_TIMEOUT_MS = 2_000
 RETRY_SECONDS = 300.0
+ANSWER_SECONDS = 300.0
+# An index of a very large table takes hours; a frozen server is given up after this.
+BUILD_SECONDS = 12 * 3600.0
 _THERE_ALREADY = (
     errors.DuplicateObject,
     errors.DuplicateTable,
@@ -50,7 +53,7 @@ def copy_tables(archive: SchemaArchive, *, source: Database, target: Database, t
     Raises:
         RefusedError: Only some of the tables are there, or the target refuses a statement.
     """
-    with target.connect() as connection:
+    with target.connect() as connection, cut_after(ANSWER_SECONDS, connection):
         found = [table for table in tables if _exists(connection, table)]
         if len(found) == len(tables):
             return False
@@ -102,8 +105,10 @@ def finish_tables(
     with target.connect() as connection:
         for number, entry in enumerate(entries, start=1):
             on_entry(entry.what, number, len(entries))
-            made += _create(connection, archive.statements([entry]), entry, timeout_seconds)
-        connection.execute("analyze")
+            with cut_after(BUILD_SECONDS, connection):
+                made += _create(connection, archive.statements([entry]), entry, timeout_seconds)
+        with cut_after(BUILD_SECONDS, connection):
+            connection.execute("analyze")
     return made
 
 
@@ -142,7 +147,7 @@ def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
 
 
 def _primary_keys(source: Database) -> frozenset[str]:
-    with source.connect() as connection:
+    with source.connect() as connection, cut_after(ANSWER_SECONDS, connection):
         return frozenset(str(row[0]) for row in connection.execute(_PRIMARY_KEYS))
 
 

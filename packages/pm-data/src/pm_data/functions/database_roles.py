@@ -16,8 +16,9 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, DatabaseError
 from scramp import ScramMechanism  # type: ignore[import-untyped]  # ships no type information
 
-from .answer import LOG, Outcome, answers
-from .grants import LOGIN_ROLES, creation, privileges
+from pm_core.custom_resources import LOG, Outcome, answers
+
+from .grants import CLONES, LOGIN_ROLES, creation, privileges
 
 _SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
 _LOCK = 7742  # two runs at a time would fail on each other's catalog rows
@@ -146,12 +147,12 @@ def apply(connection: Connection, *, database: str, passwords: Mapping[str, str]
     Args:
         connection: Of the master user to ``database``.
         database: The database's name.
-        passwords: The password of each login role.
+        passwords: The password of each login that a secret holds now: a role, or its clone.
 
     Raises:
         RoleError: PostgreSQL refused a statement; nothing has changed.
     """
-    verifiers = {role: scram_verifier(passwords[role]) for role in LOGIN_ROLES}
+    verifiers = {login: scram_verifier(password) for login, password in passwords.items()}
     connection.run("BEGIN")
     connection.run(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
     connection.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -166,7 +167,7 @@ def apply(connection: Connection, *, database: str, passwords: Mapping[str, str]
     connection.run("COMMIT")
 
 
-def work(request_type: str, properties: Mapping[str, Any], seconds: float) -> Outcome:
+def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
     """One request of CloudFormation. Properties: MasterSecretArn, RoleSecretArns (role to ARN), SslMode.
 
     A Delete does nothing: the roles go with their database, and before that other things still use them.
@@ -182,9 +183,9 @@ def work(request_type: str, properties: Mapping[str, Any], seconds: float) -> Ou
     passwords = {}
     for role, arn in properties["RoleSecretArns"].items():
         credentials = read(arn)
-        if credentials.username != role:
+        if credentials.username not in (role, CLONES.get(role)):
             raise SecretError(f"the secret of {role} is of {credentials.username!r}")
-        passwords[role] = credentials.password
+        passwords[credentials.username] = credentials.password
     master = read(properties["MasterSecretArn"])
     connection = connect(master, ssl_context=tls(properties["SslMode"]), seconds=seconds / 2)
     try:

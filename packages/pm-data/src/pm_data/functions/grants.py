@@ -8,9 +8,15 @@ OWNER = "pm_owner"
 # The roles that log in; each has a secret of its own.
 APP, DMS, CUTOVER = "pm_app", "pm_dms", "pm_cutover"
 LOGIN_ROLES = (APP, DMS, CUTOVER)
+# The other one of two users that alternate when a secret is rotated: it may what the first one may.
+CLONES = {APP: f"{APP}_clone", DMS: f"{DMS}_clone"}
+_ALL_LOGINS = (*LOGIN_ROLES, *CLONES.values())
 
 _MEMBERSHIPS = {
     DMS: (OWNER, "rds_replication"),
+    # RDS asks for the membership itself, not for one that is inherited.
+    CLONES[DMS]: (DMS, "rds_replication"),
+    CLONES[APP]: (APP,),
     CUTOVER: (OWNER, "rds_replication", "pg_monitor", "pg_signal_backend", "pg_read_all_data"),
 }
 
@@ -20,18 +26,17 @@ def creation(existing: frozenset[str], verifiers: Mapping[str, str]) -> Iterator
 
     Args:
         existing: Roles that the server has.
-        verifiers: The SCRAM verifier of each login role.
+        verifiers: The SCRAM verifier of each login whose password is known: of two that alternate, one.
 
     A role is created without any attribute and altered afterwards, so that a first run and a repeated one end the same.
     """
-    for role in (OWNER, *LOGIN_ROLES):
+    for role in (OWNER, *_ALL_LOGINS):
         if role not in existing:
             yield f"CREATE ROLE {identifier(role)} NOLOGIN"
     yield f"ALTER ROLE {identifier(OWNER)} NOLOGIN NOCREATEDB NOCREATEROLE"
-    for role in LOGIN_ROLES:
-        yield (
-            f"ALTER ROLE {identifier(role)} LOGIN NOCREATEDB NOCREATEROLE INHERIT PASSWORD {literal(verifiers[role])}"
-        )
+    for role in _ALL_LOGINS:
+        password = f" PASSWORD {literal(verifiers[role])}" if role in verifiers else ""
+        yield f"ALTER ROLE {identifier(role)} LOGIN NOCREATEDB NOCREATEROLE INHERIT{password}"
 
 
 def privileges(database: str) -> Iterator[str]:
@@ -41,7 +46,7 @@ def privileges(database: str) -> Iterator[str]:
     gives the right to administer it but not to become it: the master makes itself a member of the owner.
     """
     name = identifier(database)
-    logins = ", ".join(identifier(role) for role in LOGIN_ROLES)
+    logins = ", ".join(identifier(role) for role in _ALL_LOGINS)
     yield f"GRANT {OWNER} TO CURRENT_USER"
     for member, groups in _MEMBERSHIPS.items():
         for group in groups:
@@ -58,7 +63,8 @@ def privileges(database: str) -> Iterator[str]:
     yield f"GRANT SET ON PARAMETER session_replication_role TO {DMS}"
     # Every session of DMS passes triggers and foreign keys, the load's too: an endpoint's AfterConnectScript is
     # documented for changes only.
-    yield f"ALTER ROLE {DMS} SET session_replication_role = replica"
+    for role in (DMS, CLONES[DMS]):
+        yield f"ALTER ROLE {role} SET session_replication_role = replica"
 
     yield f"SET LOCAL ROLE {OWNER}"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}"

@@ -1,6 +1,6 @@
 """Route 53 health checks that really look: through the load balancer, each request interval.
 
-Checks of the types HTTP, HTTPS (spoken as plain HTTP, like the listeners), HTTP_STR_MATCH, HTTPS_STR_MATCH and TCP; one
+Checks of the types HTTP, HTTPS, HTTP_STR_MATCH, HTTPS_STR_MATCH and TCP; one
 checker stands for AWS's fifteen, so a failure shows after FailureThreshold intervals.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 from xml.sax.saxutils import escape
 
+from pm_rehearsal.cloud.balancer.tls import target_context
 from pm_rehearsal.cloud.balancing import Traffic, traffic_of
 from pm_rehearsal.cloud.extension import Extension, Request, Response
 
@@ -199,7 +200,11 @@ _INSTANCES: WeakKeyDictionary[Extension, HealthChecks] = WeakKeyDictionary()
 
 
 def _ask(address: tuple[str, int], config: dict[str, Any]) -> tuple[bool, str]:
-    connection = http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
+    connection = (
+        http.client.HTTPSConnection(*address, timeout=ANSWER_SECONDS, context=target_context())
+        if config["Type"].startswith("HTTPS")  # Route 53 does not validate certificates either
+        else http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
+    )
     try:
         host = str(config.get("FullyQualifiedDomainName") or address[0])
         connection.request(

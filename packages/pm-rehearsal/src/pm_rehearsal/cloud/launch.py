@@ -87,6 +87,11 @@ class EmbeddedCloud:
         return str(self._ready["dns"])
 
     @property
+    def authority(self) -> Path:
+        """The certificate with which clients verify what ACM issues here."""
+        return Path(self._ready["authority"])
+
+    @property
     def pid(self) -> int:
         """Process id of the server."""
         return int(self._ready["pid"])

@@ -28,6 +28,10 @@ from pm_rehearsal.cloud.extension import (
 
 TRANSFORM_PREFIX = "AWS::SecretsManager-"
 HOSTED = "hosted-rotation-"
+# Kinds of hosted rotation, as part of the function names that stand for them.
+SINGLE, ALTERNATING = "single-", "alternating-"
+KINDS = {"PostgreSQLSingleUser": SINGLE, "PostgreSQLMultiUser": ALTERNATING}
+CLONE = "_clone"
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 ALPHABET = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 30
@@ -78,25 +82,26 @@ class _Rotator:
         return json_response(answer)
 
     def _rotate_here(self, secret: Properties, function: str) -> str:
-        """The single-user strategy: the user changes its own password."""
-        del function
+        """As the hosted functions: the user changes its own password, or the master user that of the other one."""
         client = self._extension.client("secretsmanager")
         current = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
-        password = "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_LENGTH))
+        changed = current | {"password": "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_LENGTH))}
+        changing = current
+        if f"{HOSTED}{ALTERNATING}" in function:
+            changed["username"] = _other(current["username"])
+            if "masterarn" not in current:
+                raise ServiceError("InternalServiceError", f"the secret {secret['Name']} has no masterarn")
+            changing = json.loads(client.get_secret_value(SecretId=current["masterarn"])["SecretString"])
         pending = client.put_secret_value(
             SecretId=secret["ARN"],
-            SecretString=json.dumps(current | {"password": password}),
+            SecretString=json.dumps(changed),
             VersionStages=["AWSPENDING"],
             ClientRequestToken=str(uuid.uuid4()),
         )["VersionId"]
         try:
-            with self._login(current, current["password"]) as connection:
-                user = current["username"]
-                verifier = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256")
-                connection.execute(
-                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(verifier.decode()))
-                )
-            self._login(current, password).close()
+            with self._login(changing) as connection:
+                _set_password(connection, changed, like=current["username"])
+            self._login(changed).close()
         except psycopg.Error as error:
             raise ServiceError("InternalServiceError", f"rotation of {secret['Name']} failed: {error}") from error
         before = next(version for version, item in secret["Versions"].items() if "AWSCURRENT" in item.get("Stages", []))
@@ -124,16 +129,32 @@ class _Rotator:
                 raise ServiceError("InternalServiceError", f"rotation of {secret['Name']}, {step}: {reason}")
         return token
 
-    def _login(self, secret: Properties, password: str) -> psycopg.Connection[Any]:
+    def _login(self, secret: Properties) -> psycopg.Connection[Any]:
         return psycopg.connect(
             host=secret["host"],
             port=secret["port"],
             user=secret["username"],
-            password=password,
+            password=secret["password"],
             dbname=secret.get("dbname", "postgres"),
             connect_timeout=CONNECT_SECONDS,
             autocommit=True,
         )
+
+
+def _other(user: str) -> str:
+    """The one of two alternating users whose turn it is."""
+    return user.removesuffix(CLONE) if user.endswith(CLONE) else f"{user}{CLONE}"
+
+
+def _set_password(connection: psycopg.Connection[Any], login: Properties, *, like: str) -> None:
+    """Give a user its password; one that does not exist is made, with what ``like`` may do."""
+    user, password = login["username"], login["password"]
+    verifier = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+    names = {"user": sql.Identifier(user), "like": sql.Identifier(like), "verifier": sql.Literal(verifier)}
+    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (user,)).fetchone() is None:
+        connection.execute(sql.SQL("CREATE ROLE {user} LOGIN").format(**names))
+        connection.execute(sql.SQL("GRANT {like} TO {user}").format(**names))
+    connection.execute(sql.SQL("ALTER ROLE {user} PASSWORD {verifier}").format(**names))
 
 
 class RotationSchedule(Provider):
@@ -175,12 +196,12 @@ class RotationSchedule(Provider):
         hosted = properties.get("HostedRotationLambda")
         if hosted:
             kind = hosted.get("RotationType")
-            if kind != "PostgreSQLSingleUser":
+            if kind not in KINDS:
                 raise ValueError(
-                    f"hosted rotation {kind} is not supported by the embedded AWS; it does PostgreSQLSingleUser"
+                    f"hosted rotation {kind} is not supported by the embedded AWS; it does {', '.join(KINDS)}"
                 )
             name = hosted.get("RotationLambdaName", logical_id)
-            function = f"arn:aws:lambda:{region}:{account}:function:{HOSTED}{name}"
+            function = f"arn:aws:lambda:{region}:{account}:function:{HOSTED}{KINDS[kind]}{name}"
         rules = dict(properties.get("RotationRules", {"AutomaticallyAfterDays": 30}))
         if "AutomaticallyAfterDays" in rules:
             rules["AutomaticallyAfterDays"] = int(rules["AutomaticallyAfterDays"])

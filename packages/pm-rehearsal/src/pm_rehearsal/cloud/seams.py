@@ -9,6 +9,7 @@ VERSION = "1.5.33"
 SEAMS: dict[str, tuple[str, ...]] = {
     "app": ("app", "SERVICE_HANDLERS", "_reset_all_state"),
     "core.concurrency": ("run_reentrant",),
+    "core.iam_evaluator": ("EvalContext", "evaluate_resource_policy"),
     "core.lambda_runtime": ("subprocess", "reset"),
     "core.responses": ("get_account_id", "get_region", "request_scope"),
     "core.router": ("SERVICE_PATTERNS",),
@@ -23,12 +24,20 @@ SEAMS: dict[str, tuple[str, ...]] = {
     ),
     "services.cloudformation.stacks": ("_runs_on_worker_thread",),
     "services.cloudwatch": ("_alarms", "_metrics", "_dims_key", "_evaluate_alarm"),
+    "services.iam": ("_roles",),
+    "services.kms": ("_aliases", "_keys"),
     "services.lambda_svc": ("_execute_function_with_config_scope",),
     "services.rds": (
         *("_ACTION_MAP", "_error", "_finish_instance_reboot", "_instances", "_p", "_param_groups"),
         *("_rotate_instance_password", "_single_instance_response", "_xml"),
     ),
-    "services.s3": ("_resolve_sse_write_headers",),
+    "services.s3": (
+        *("_bucket_logging_config", "_bucket_owner_account", "_bucket_policies", "_bucket_replication", "_buckets"),
+        *("_bucket_versioning", "_dispatch", "_error", "_maybe_replicate", "_maybe_replicate_delete_marker"),
+        *("_object_tags", "_object_versions", "_put_bucket_replication", "_put_object", "_record_delete_marker"),
+        *("_record_object_version", "_replication_destination", "_replication_rule_prefix"),
+        *("_replication_rule_tags", "_resolve_sse_write_headers"),
+    ),
     "services.secretsmanager": ("_resolve",),
 }
 

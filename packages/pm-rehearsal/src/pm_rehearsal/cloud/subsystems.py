@@ -2,6 +2,7 @@
 
 from pm_rehearsal.cloud import (
     balancing,
+    certificates,
     dms,
     dns,
     ecs,
@@ -29,6 +30,7 @@ def install(extension: Extension) -> None:
         rotation,
         dms,
         registry,
+        certificates,
         balancing,
         health,
         dns,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -63,6 +64,7 @@ class Generator:
         self._last_failure = ""
         self._snapshot_at = time.monotonic()
         self._acknowledged_then = 0
+        self._tls = ssl.create_default_context(cafile=config.authority) if config.authority else None
         self._headers = {"Host": config.record_name, "Content-Type": "application/json"}
 
     def stop(self) -> None:
@@ -235,8 +237,14 @@ class Generator:
 
     async def _send(self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> _Answer:
         endpoint = self._clients.endpoint()
-        url = f"http://{endpoint.host}:{endpoint.port}{path}"
-        async with session.post(url, data=json.dumps(body).encode(), headers=self._headers) as response:
+        url = f"{'https' if self._tls else 'http'}://{endpoint.host}:{endpoint.port}{path}"
+        async with session.post(
+            url,
+            data=json.dumps(body).encode(),
+            headers=self._headers,
+            ssl=self._tls or True,
+            server_hostname=self._config.record_name if self._tls else None,
+        ) as response:
             text = await response.read()
             if not 200 <= response.status < 300:
                 raise _RequestError(

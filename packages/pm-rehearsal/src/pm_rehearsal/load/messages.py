@@ -23,6 +23,7 @@ class Config:
             been answered. Refunds and replays come on top.
         accounts: Customer accounts to charge, in EUR.
         book: File to append to.
+        authority: Certificate with which clients verify the server; None lets them speak plain HTTP.
         seed: Of the random choices. Default 1.
         clients: Clients to imitate, each with an answer of the weighted name of its own. Default 12.
     """
@@ -33,6 +34,7 @@ class Config:
     rate: float
     accounts: tuple[int, ...]
     book: Path
+    authority: Path | None = None
     seed: int = 1
     clients: int = 12
 
@@ -45,7 +47,7 @@ class Config:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps({**asdict(self), "book": str(self.book)})
+        return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, line: str) -> "Config":
@@ -56,7 +58,10 @@ class Config:
         """
         try:
             values: dict[str, Any] = json.loads(line)
-            return cls(**{**values, "accounts": tuple(values["accounts"]), "book": Path(values["book"])})
+            given = {"accounts": tuple(values["accounts"]), "book": Path(values["book"])}
+            if values.get("authority"):
+                given["authority"] = Path(values["authority"])
+            return cls(**{**values, **given})
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a configuration of the load: {error}") from error
 

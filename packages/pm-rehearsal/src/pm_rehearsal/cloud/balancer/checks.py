@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pm_rehearsal.cloud.balancer.configuration import HealthCheck
 from pm_rehearsal.cloud.balancer.targets import Group, Member, State
+from pm_rehearsal.cloud.balancer.tls import target_context
 
 FIRST_CHECKS_SECONDS = 0.2
 """Pause between checks of a target that was never healthy; AWS waits a whole interval."""
@@ -75,7 +76,7 @@ async def check(settings: HealthCheck, member: Member) -> Finding:
     host, port = member.target.host, settings.port or member.target.port
     try:
         async with asyncio.timeout(settings.timeout_seconds):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=target_context() if settings.tls else None)
             try:
                 if not settings.path:
                     return Finding(healthy=True)

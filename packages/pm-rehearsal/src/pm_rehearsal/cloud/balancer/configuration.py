@@ -10,6 +10,7 @@ class HealthCheck:
     """How a target group looks at its targets.
 
     Attributes:
+        tls: Whether it speaks HTTPS.
         path: Of the GET request; empty for a check that only connects (protocol TCP).
         port: Fixed port; 0 means the port that the target gets its traffic on.
         codes: Status codes that count as success, as in ``Matcher.HttpCode``: ``200``, ``200,202``, ``200-299``.
@@ -24,6 +25,7 @@ class HealthCheck:
     unhealthy_threshold: int = 2
     codes: str = "200"
     enabled: bool = True
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class TargetGroup:
     """Targets that answer the same requests.
 
     Attributes:
+        tls: Whether targets speak HTTPS.
         algorithm: ``round_robin`` or ``least_outstanding_requests``.
     """
 
@@ -52,6 +55,7 @@ class TargetGroup:
     targets: tuple[Target, ...] = ()
     health_check: HealthCheck = HealthCheck()
     algorithm: str = "round_robin"
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,8 @@ class Listener:
     Attributes:
         port: The port clients see on AWS; targets are told it in ``X-Forwarded-Port``.
         bind_port: The port really listened on; 0 means a free one, which the process reports.
-        protocol: ``HTTP`` or ``HTTPS``, told in ``X-Forwarded-Proto``. The bytes are plain HTTP in both cases.
+        protocol: ``HTTP`` or ``HTTPS``, told in ``X-Forwarded-Proto``.
+        certificate_file: Of an HTTPS listener: certificate and key.
         rules: The first that matches decides; the last one has no condition.
     """
 
@@ -117,6 +122,7 @@ class Listener:
     rules: tuple[Rule, ...]
     protocol: str = "HTTP"
     bind_port: int = 0
+    certificate_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

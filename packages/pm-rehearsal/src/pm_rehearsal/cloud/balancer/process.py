@@ -21,6 +21,7 @@ from pm_rehearsal.cloud.balancer.checks import Checker, Finding
 from pm_rehearsal.cloud.balancer.configuration import Configuration, Listener
 from pm_rehearsal.cloud.balancer.proxy import Frontend, client_factory
 from pm_rehearsal.cloud.balancer.targets import Group, Member
+from pm_rehearsal.cloud.balancer.tls import server_context
 
 HOST = "127.0.0.1"
 REPORT_SECONDS = 1.0
@@ -68,19 +69,20 @@ class Balancer:
         frontend = self.frontends.get(listener.arn)
         if frontend is None:
             frontend = Frontend(listener, self.settings, self.groups)
-            frontend.server = await self._bind(frontend, listener.bind_port)
+            frontend.server = await self._bind(frontend, listener)
             self.frontends[listener.arn] = frontend
         frontend.listener, frontend.settings = listener, self.settings
 
-    async def _bind(self, frontend: Frontend, port: int) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+    async def _bind(self, frontend: Frontend, listener: Listener) -> asyncio.Server:
+        loop, port = asyncio.get_running_loop(), listener.bind_port
+        tls = server_context(listener.certificate_file) if listener.protocol == "HTTPS" else None
         try:
-            return await loop.create_server(client_factory(frontend), HOST, port, backlog=BACKLOG)
+            return await loop.create_server(client_factory(frontend), HOST, port, backlog=BACKLOG, ssl=tls)
         except OSError:
             if port == 0:
                 raise
         # Somebody took the port while this balancer was being started again.
-        return await loop.create_server(client_factory(frontend), HOST, 0, backlog=BACKLOG)
+        return await loop.create_server(client_factory(frontend), HOST, 0, backlog=BACKLOG, ssl=tls)
 
     def _close(self, frontend: Frontend) -> None:
         if frontend.server is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pm_rehearsal.cloud.balancer.configuration import Target, TargetGroup
 from pm_rehearsal.cloud.balancer.counters import Counters
+from pm_rehearsal.cloud.balancer.tls import target_context
 
 IDLE_CONNECTIONS = 64
 
@@ -73,13 +74,16 @@ class TargetConnection(asyncio.Protocol):
 class Member:
     """A target in one group."""
 
-    def __init__(self, target: Target, state: State, on_drained: Callable[["Member"], None]) -> None:
+    def __init__(
+        self, target: Target, state: State, on_drained: Callable[["Member"], None], *, tls: bool = False
+    ) -> None:
         self.target = target
         self.state = state
         self.under_way = 0
         self.idle: list[TargetConnection] = []
         self.connections: set[TargetConnection] = set()
         self._on_drained = on_drained
+        self._tls = tls
 
     def drain(self) -> None:
         """No new request from now on; reports when none is under way."""
@@ -113,7 +117,10 @@ class Member:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_seconds):
             _, connection = await loop.create_connection(
-                lambda: TargetConnection(self), self.target.host, self.target.port
+                lambda: TargetConnection(self),
+                self.target.host,
+                self.target.port,
+                ssl=target_context() if self._tls else None,
             )
         return connection
 
@@ -170,7 +177,9 @@ class Group:
             member = self.members.get(key)
             if member is None:
                 state = State.INITIAL if settings.health_check.enabled else State.HEALTHY
-                member = self.members[key] = Member(target, state, lambda member: self._on_drained(self, member))
+                member = self.members[key] = Member(
+                    target, state, lambda member: self._on_drained(self, member), tls=settings.tls
+                )
             if target.draining:
                 member.drain()
             elif member.state is State.DRAINING:  # registered again before it was gone

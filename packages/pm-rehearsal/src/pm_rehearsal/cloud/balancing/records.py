@@ -1,6 +1,6 @@
 """MiniStack's load balancer records, read as the configuration of a balancer process."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pm_rehearsal.cloud.balancer import (
@@ -20,17 +20,26 @@ Record = Mapping[str, Any]
 DEFAULT_DEREGISTRATION_SECONDS = 300.0
 
 
-def configuration(alb: Any, load_balancer: Record, targets: Mapping[str, Iterable[Target]]) -> Configuration:
+def configuration(
+    alb: Any, load_balancer: Record, targets: Mapping[str, Iterable[Target]], *, certificate_file: Callable[[str], str]
+) -> Configuration:
     """What the load balancer's process is to do.
 
     Args:
         alb: MiniStack's module; the caller has pinned the account and region.
         load_balancer: Its record.
         targets: Target group ARN -> registered targets.
+        certificate_file: Certificate ARN -> file with the certificate and its key, empty when it is not issued. A
+            listener waits for its certificate.
     """
     arn = load_balancer["LoadBalancerArn"]
     records = [record for record in list(alb._listeners.values()) if record["LoadBalancerArn"] == arn]
-    listeners = tuple(listener for record in records if (listener := _listener(alb, record)).rules)
+    listeners = tuple(
+        listener
+        for record in records
+        if (listener := _listener(alb, record, certificate_file)).rules
+        and (listener.protocol == "HTTP" or listener.certificate_file)
+    )
     used = {rule.action.group for item in listeners for rule in item.rules if isinstance(rule.action, Forward)}
     groups = tuple(_group(alb, alb._tgs[group], targets.get(group, ())) for group in sorted(used) if group in alb._tgs)
     settings = attributes(alb._lb_attrs.get(arn, ()))
@@ -54,13 +63,14 @@ def attributes(pairs: Iterable[Record]) -> dict[str, str]:
     return {pair["Key"]: str(pair["Value"]) for pair in pairs}
 
 
-def _listener(alb: Any, record: Record) -> Listener:
+def _listener(alb: Any, record: Record, certificate_file: Callable[[str], str]) -> Listener:
     rules = [rule for rule in list(alb._rules.values()) if rule["ListenerArn"] == record["ListenerArn"]]
     ordered = sorted(rules, key=_position)
     return Listener(
         arn=record["ListenerArn"],
         port=int(record["Port"]),
         protocol=record["Protocol"],
+        certificate_file=next((certificate_file(arn) for arn in record.get("Certificates", ())), ""),
         rules=tuple(_rule(rule) for rule in ordered),
     )
 
@@ -103,6 +113,7 @@ def _group(alb: Any, record: Record, targets: Iterable[Target]) -> TargetGroup:
     return TargetGroup(
         arn=record["TargetGroupArn"],
         targets=tuple(targets),
+        tls=record["Protocol"] == "HTTPS",
         algorithm=settings.get("load_balancing.algorithm.type", "round_robin"),
         health_check=HealthCheck(
             path=record["HealthCheckPath"],
@@ -113,5 +124,6 @@ def _group(alb: Any, record: Record, targets: Iterable[Target]) -> TargetGroup:
             unhealthy_threshold=int(record["UnhealthyThresholdCount"]),
             codes=record["Matcher"]["HttpCode"],
             enabled=bool(record["HealthCheckEnabled"]),
+            tls=record["HealthCheckProtocol"] == "HTTPS",
         ),
     )

@@ -9,10 +9,14 @@ ACTIONS = frozenset(("forward", "fixed-response", "redirect"))
 # Attribute -> the values that are honoured; any value where there is None.
 ATTRIBUTES: Mapping[str, Mapping[str, frozenset[str] | None]] = {
     "LoadBalancer": {
-        "access_logs.s3.enabled": frozenset(("false",)),
+        # Where access logs would go is taken and not done: nobody reads the requests of a rehearsal.
+        "access_logs.s3.bucket": None,
+        "access_logs.s3.enabled": None,
+        "access_logs.s3.prefix": None,
         "client_keep_alive.seconds": None,
         "deletion_protection.enabled": frozenset(("false",)),
         "idle_timeout.timeout_seconds": None,
+        "routing.http.desync_mitigation_mode": frozenset(("defensive",)),  # the process is as strict
         "routing.http.drop_invalid_header_fields.enabled": None,
     },
     "TargetGroup": {
@@ -104,9 +108,9 @@ def _load_balancer(properties: Properties) -> None:
 
 def _target_group(properties: Properties) -> None:
     _one_of("TargetGroup", properties, "TargetType", ("ip",), required=True)
-    _one_of("TargetGroup", properties, "Protocol", ("HTTP",))
+    _one_of("TargetGroup", properties, "Protocol", ("HTTP", "HTTPS"))
     _one_of("TargetGroup", properties, "ProtocolVersion", ("HTTP1",))
-    _one_of("TargetGroup", properties, "HealthCheckProtocol", ("HTTP",))
+    _one_of("TargetGroup", properties, "HealthCheckProtocol", ("HTTP", "HTTPS"))
     check_attributes("TargetGroup", properties.get("TargetGroupAttributes", ()))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ from pm_rehearsal.cloud.balancer import Configuration, Redirect, Target
 from pm_rehearsal.cloud.balancer.child import BalancerChild
 from pm_rehearsal.cloud.balancing.metrics import full_name, publish_counters, publish_hosts
 from pm_rehearsal.cloud.balancing.records import configuration, deregistration_seconds
+from pm_rehearsal.cloud.certificates import certificate_file
 from pm_rehearsal.cloud.extension import Extension
 
 HOST = "127.0.0.1"
@@ -211,7 +213,12 @@ class Traffic:
             self._running.pop(arn).child.stop()
         for arn, (scope, record) in records.items():
             with self._request_scope(*scope):
-                wanted = configuration(self._alb, record, self._wanted_targets())
+                wanted = configuration(
+                    self._alb,
+                    record,
+                    self._wanted_targets(),
+                    certificate_file=partial(certificate_file, self._extension),
+                )
             running = self._running.get(arn)
             if running is None:
                 if time.monotonic() - self._started.get(arn, -RESTART_SECONDS) < RESTART_SECONDS:
@@ -240,8 +247,6 @@ class Traffic:
 
     def _start(self, arn: str, scope: tuple[str, str]) -> BalancerChild:
         name = full_name(arn)
-        if any(listener["LoadBalancerArn"] == arn and listener["Protocol"] != "HTTP" for listener in self._listeners()):
-            log.warning("%s: an HTTPS listener speaks plain HTTP in the embedded AWS", name)
         return BalancerChild(
             name=name,
             log_file=self._extension.directory / f"{name.replace('/', '-')}.log",

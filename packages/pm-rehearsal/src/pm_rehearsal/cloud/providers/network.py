@@ -1,6 +1,7 @@
-"""EC2 types that MiniStack lacks: addresses, NAT gateways, flow logs and rules of security groups as resources."""
+"""EC2 types that MiniStack lacks: addresses, NAT gateways, flow logs, peering, and single rules of groups."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import Any, ClassVar
 
 from pm_rehearsal.cloud.extension import Extension, Properties, Provider, Provisioned, UpdateHandler
@@ -8,7 +9,7 @@ from pm_rehearsal.cloud.extension import Extension, Properties, Provider, Provis
 
 def install(extension: Extension) -> None:
     """Add the types, and the attributes of a VPC that MiniStack leaves out."""
-    for provider in (Address, NatGateway, FlowLog, Ingress, Egress):
+    for provider in (Address, NatGateway, FlowLog, PeeringConnection, Ingress, Egress):
         extension.provide(provider(extension))
     extension.wrap("AWS::EC2::VPC", create=_create_vpc, update=_update_vpc)
 
@@ -130,6 +131,40 @@ class FlowLog(_Ec2Provider):
         """Delete the flow log."""
         del properties
         self._ec2.delete_flow_logs(FlowLogIds=[physical_id])
+
+
+class PeeringConnection(_Ec2Provider):
+    """AWS::EC2::VPCPeeringConnection within one account and region, where making it is accepting it."""
+
+    type_name = "AWS::EC2::VPCPeeringConnection"
+    properties = frozenset({"PeerVpcId", "Tags", "VpcId"})
+    replace_on = frozenset({"PeerVpcId", "VpcId"})
+
+    def create(self, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
+        """Request and accept it, unless the two ranges overlap."""
+        del logical_id, stack_name
+        ends = [properties["VpcId"], properties["PeerVpcId"]]
+        ranges = [IPv4Network(vpc["CidrBlock"]) for vpc in self._ec2.describe_vpcs(VpcIds=ends)["Vpcs"]]
+        if len(ranges) != len(ends) or ranges[0].overlaps(ranges[1]):
+            raise ValueError(f"{' and '.join(ends)} cannot be peered: both must exist and their CIDRs be disjoint")
+        made = self._ec2.create_vpc_peering_connection(VpcId=ends[0], PeerVpcId=ends[1])
+        identifier = made["VpcPeeringConnection"]["VpcPeeringConnectionId"]
+        self._ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=identifier)
+        self._set_tags(identifier, {}, properties)
+        return identifier, {"Id": identifier}
+
+    def update(
+        self, physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
+    ) -> Provisioned:
+        """Change the tags."""
+        del stack_name, logical_id
+        self._set_tags(physical_id, old, new)
+        return physical_id, {"Id": physical_id}
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        """Delete the connection."""
+        del properties
+        self._ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=physical_id)
 
 
 class _Rule(_Ec2Provider):

@@ -1,0 +1,45 @@
+"""The function behind ExistingImage: an image that ECS would look for in vain fails the deployment at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from pm_core.custom_resources import LOG, Outcome, answers
+
+_AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
+
+
+class ImageMissingError(LookupError):
+    """The repository holds no such image; the message says how to push it."""
+
+
+def digest(ecr: Any, *, repository: str, tag: str, uri: str) -> str:
+    """The digest of an image.
+
+    Raises:
+        ImageMissingError: There is none with this tag, or no such repository.
+    """
+    try:
+        found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
+    except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException):
+        found = []
+    if not found:
+        raise ImageMissingError(
+            f"{uri}:{tag} is not in ECR: push it (`docker push {uri}:{tag}`), or set imageTag to one that is there; "
+            "ECS would try to start it for hours"
+        )
+    return str(found[0]["imageDigest"])
+
+
+def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], __: float) -> Outcome:
+    """One request of CloudFormation. Properties: RepositoryName, ImageTag, RepositoryUri."""
+    repository, tag, uri = properties["RepositoryName"], properties["ImageTag"], properties["RepositoryUri"]
+    if request_type != "Delete":
+        found = digest(boto3.client("ecr", config=_AWS), repository=repository, tag=tag, uri=uri)
+        LOG.info("%s:%s is %s", repository, tag, found)
+    return Outcome(physical_id=f"image:{repository}")
+
+
+handle = answers(work)

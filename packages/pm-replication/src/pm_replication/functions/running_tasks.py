@@ -1,0 +1,164 @@
+"""The function behind RunningTasks: tasks stand still while CloudFormation changes or deletes them.
+
+DMS refuses to modify or delete a running task, or the endpoints of one. So `Custom::PausedTasks`, which CloudFormation
+updates before them, stops the running ones and marks each with a tag. `Custom::ResumedTasks`, updated after them and
+deleted before them, starts the marked ones where they stopped, and stops all of them before they are deleted. The mark
+is on the task itself: whoever was killed in between, the next run knows what had been running.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from pm_core.custom_resources import LOG, Outcome, answers
+
+# Statuses in which DMS refuses to modify or delete a task. Source: AWS DMS user guide, "Task status".
+BUSY = frozenset({"starting", "running", "stopping", "modifying", "testing", "moving"})
+MARK = "pm:resume"
+POLL_SECONDS = 2.0
+_AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
+
+
+class TaskTimeoutError(TimeoutError):
+    """Tasks did not get where they should in time; the message names them and their statuses."""
+
+
+class ReloadError(ValueError):
+    """An update would replace tasks, which loads every row anew; the message says how to allow it."""
+
+
+def refuse_reload(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Let no update replace a task without being told to.
+
+    Args:
+        old: The resource's properties before.
+        new: The resource's properties now.
+
+    Raises:
+        ReloadError: The replication instance or a task's migration type is another one.
+    """
+    if new["MayReload"] == "true":
+        return
+    for name in ("InstanceArn", "MigrationTypes"):
+        if name in old and old[name] != new[name]:
+            raise ReloadError(
+                f"{name} changes from {old[name]} to {new[name]}: DMS would replace the tasks and load every row anew. "
+                "Set replicationReload to true if that is what you want, and run `pm replicate` afterwards"
+            )
+
+
+def pause(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> None:
+    """Stop the running tasks, each marked first, and wait until none is busy; tasks that do not exist are fine.
+
+    Raises:
+        TaskTimeoutError: A task is still busy after ``seconds``.
+    """
+    _stand_still(dms, identifiers, seconds=seconds, poll_seconds=poll_seconds, mark=True)
+
+
+def stop(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> None:
+    """As ``pause``, for good.
+
+    Raises:
+        TaskTimeoutError: A task is still busy after ``seconds``.
+    """
+    _stand_still(dms, identifiers, seconds=seconds, poll_seconds=poll_seconds, mark=False)
+
+
+def resume(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> list[str]:
+    """Start every marked task where it stopped, wait until it runs, and take the mark off; which.
+
+    Raises:
+        TaskTimeoutError: A task does not run after ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    resumed: list[str] = []
+    for identifier in identifiers:
+        task = _task(dms, identifier)
+        if task is None or not _marked(dms, task):
+            continue
+        arn = task["ReplicationTaskArn"]
+        while task["Status"] != "running":
+            if task["Status"] not in BUSY:
+                LOG.info("resuming %s", identifier)
+                dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+            if time.monotonic() + poll_seconds > deadline:
+                raise TaskTimeoutError(f"{identifier} is {task['Status']}, not running: see its log")
+            time.sleep(poll_seconds)
+            task = _task(dms, identifier) or task
+        dms.remove_tags_from_resource(ResourceArn=arn, TagKeys=[MARK])
+        resumed.append(identifier)
+    return resumed
+
+
+def _stand_still(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float, mark: bool) -> None:
+    deadline = time.monotonic() + seconds
+    while busy := {name: task for name in identifiers if (task := _task(dms, name)) and task["Status"] in BUSY}:
+        for identifier, task in busy.items():
+            if task["Status"] == "running":
+                _stop(dms, identifier, task["ReplicationTaskArn"], mark=mark)
+        if time.monotonic() + poll_seconds > deadline:
+            statuses = ", ".join(f"{name} is {task['Status']}" for name, task in sorted(busy.items()))
+            raise TaskTimeoutError(f"still busy after {seconds:.0f} s: {statuses}")
+        time.sleep(poll_seconds)
+
+
+def _stop(dms: Any, identifier: str, arn: str, *, mark: bool) -> None:
+    LOG.info("stopping %s", identifier)
+    try:
+        if mark:
+            dms.add_tags_to_resource(ResourceArn=arn, Tags=[{"Key": MARK, "Value": "true"}])
+        dms.stop_replication_task(ReplicationTaskArn=arn)
+    except (dms.exceptions.InvalidResourceStateFault, dms.exceptions.ResourceNotFoundFault) as error:
+        # It changed since we looked; the next look tells.
+        LOG.info("not stopped: %s", error)
+
+
+def _task(dms: Any, identifier: str) -> dict[str, Any] | None:
+    try:
+        found = dms.describe_replication_tasks(
+            Filters=[{"Name": "replication-task-id", "Values": [identifier]}], WithoutSettings=True
+        )["ReplicationTasks"]
+    except dms.exceptions.ResourceNotFoundFault:
+        return None
+    return dict(found[0]) if found else None
+
+
+def _marked(dms: Any, task: Mapping[str, Any]) -> bool:
+    tags = dms.list_tags_for_resource(ResourceArn=task["ReplicationTaskArn"])["TagList"]
+    return MARK in {tag["Key"] for tag in tags}
+
+
+def pause_work(
+    request_type: str, properties: Mapping[str, Any], old_properties: Mapping[str, Any], seconds: float
+) -> Outcome:
+    """`Custom::PausedTasks`. Properties: Tasks (identifiers), InstanceArn, MigrationTypes, MayReload, Definition."""
+    if request_type == "Update":
+        refuse_reload(old_properties, properties)
+        if properties["Definition"] != old_properties.get("Definition"):
+            pause(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
+    return Outcome(physical_id="paused-tasks")
+
+
+def resume_work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
+    """`Custom::ResumedTasks`. Properties: Tasks (identifiers), Definition. On a Delete the tasks are stopped."""
+    dms = boto3.client("dms", config=_AWS)
+    if request_type == "Update":
+        resume(dms, properties["Tasks"], seconds=seconds)
+    elif request_type == "Delete":
+        stop(dms, properties["Tasks"], seconds=seconds)
+    return Outcome(physical_id="resumed-tasks")
+
+
+def work(
+    request_type: str, properties: Mapping[str, Any], old_properties: Mapping[str, Any], seconds: float
+) -> Outcome:
+    """One request of CloudFormation; property Side says which of the two resources it is for."""
+    side = pause_work if properties["Side"] == "before" else resume_work
+    return side(request_type, properties, old_properties, seconds)
+
+
+handle = answers(work)

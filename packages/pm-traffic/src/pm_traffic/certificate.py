@@ -1,0 +1,58 @@
+"""PaymentCertificate: what both load balancers prove the payment service's name with."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_route53 as route53
+from constructs import Construct
+
+from pm_core import CertificateContract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCertificateProps:
+    """What a certificate needs to know.
+
+    Attributes:
+        name: For people: its Name tag.
+        record_name: The payment service's name.
+        zone_name: The zone that the name is in.
+        hosted_zone_id: That zone, where ACM's validation record is made.
+        certificate_arn: An existing certificate, which is used and never deleted; None requests one.
+    """
+
+    name: str
+    record_name: str
+    zone_name: str
+    hosted_zone_id: str
+    certificate_arn: str | None = None
+
+
+class PaymentCertificate(Construct):
+    """A certificate of ACM, validated in our zone and renewed by ACM as long as its record stays there.
+
+    ACM issues it once the zone is delegated; until then CloudFormation waits, and with it whoever needs it.
+
+    Attributes:
+        contract: What the certificate tier publishes.
+
+    Source: AWS::CertificateManager::Certificate.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, props: PaymentCertificateProps) -> None:
+        super().__init__(scope, construct_id)
+        if props.certificate_arn is not None:
+            self.contract = CertificateContract(certificate_arn=props.certificate_arn)
+            return
+        zone = route53.PublicHostedZone.from_public_hosted_zone_attributes(
+            self, "Zone", hosted_zone_id=props.hosted_zone_id, zone_name=props.zone_name
+        )
+        certificate = acm.Certificate(
+            self,
+            "Certificate",
+            certificate_name=props.name,
+            domain_name=props.record_name,
+            validation=acm.CertificateValidation.from_dns(zone),
+            key_algorithm=acm.KeyAlgorithm.EC_PRIME256_V1,
+        )
+        self.contract = CertificateContract(certificate_arn=certificate.certificate_arn)

@@ -1,0 +1,5 @@
+"""What the custom resources of the traffic tier run in Lambda; needs nothing of CDK."""
+
+from pathlib import Path
+
+FUNCTIONS = Path(__file__).parent

@@ -1,0 +1,104 @@
+"""Deploying, deploying again, updating one tier at a time, and destroying, of two deployments in one account."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pm_rehearsal.cdk import CdkCli, find_project
+from pm_rehearsal.deployment import settings_of
+from pm_rehearsal.leftovers import inventory
+from pm_rehearsal.stage import Stage, StageOptions
+
+PROJECT = find_project(Path(__file__))
+FIRST, SECOND = "left", "right"
+# The second deployment's: other networks, and DMS's account-wide roles are the first one's.
+BESIDE: dict[str, Any] = {
+    "source": {"cidr": "10.30.0.0/16"},
+    "target": {"cidr": "10.40.0.0/16"},
+    "domain": "beside.internal",
+    "replicationRoles": False,
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    stage: Stage
+    cdk: dict[str, CdkCli]
+    stacks: list[str]
+
+    def inventory(self) -> set[str]:
+        regions = (self.stage.settings.region, self.stage.settings.replica_region)
+        return inventory(self.stage.cloud.client, regions=regions)
+
+    def of(self, suffix: str) -> set[str]:
+        return {entry for entry in self.inventory() if suffix in entry}
+
+    def changed(self, cdk: CdkCli, stacks: list[str]) -> int:
+        """How many of the stacks a deployment changes."""
+        lines: list[str] = []
+        cdk.deploy(stacks, on_line=lines.append)
+        return len(stacks) - sum("(no changes)" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    directory = tmp_path_factory.mktemp("deployments")
+    with Stage(StageOptions(project=PROJECT, directory=directory, suffix=FIRST)) as stage:
+        stacks = stage.synthesize()
+        stage.bootstrap()
+        stage.deploy_registries(stacks)
+        stage.cdk.deploy([name for name in stacks if not name.startswith("registry-")])
+        second = CdkCli(
+            project=PROJECT,
+            assembly=directory / "second.out",
+            environment=stage.cloud.environment,
+            log=directory / "second.log",
+        )
+        second.synth(settings_of(PROJECT, suffix=SECOND) | BESIDE)
+        stage.deploy_registries(stacks, cdk=second, suffix=SECOND)
+        second.deploy([name for name in stacks if not name.startswith("registry-")])
+        yield Account(stage, {FIRST: stage.cdk, SECOND: second}, stacks)
+
+
+def test_two_deployments_live_side_by_side(account: Account):
+    stacks = {
+        stack["StackName"]: stack["StackStatus"]
+        for region in (account.stage.settings.region, account.stage.settings.replica_region)
+        for page in account.stage.cloud.client("cloudformation", region=region)
+        .get_paginator("describe_stacks")
+        .paginate()
+        for stack in page["Stacks"]
+    }
+    for suffix in (FIRST, SECOND):
+        mine = {name: status for name, status in stacks.items() if name.endswith(f"-{suffix}")}
+        assert len(mine) == len(account.stacks)
+        assert set(mine.values()) == {"CREATE_COMPLETE"}
+
+
+def test_deploying_again_changes_nothing(account: Account):
+    for cdk in account.cdk.values():
+        assert account.changed(cdk, account.stacks) == 0
+
+
+def test_each_tier_can_be_updated_alone(account: Account):
+    cdk = account.cdk[SECOND]
+    cdk.synth(settings_of(PROJECT, suffix=SECOND) | BESIDE | {"costCenter": "treasury"})
+    # Of the shared stacks the zone carries no tag (its weights must not be touched) but on the zone itself.
+    for stack in account.stacks:
+        assert account.changed(cdk, [stack]) == 1, stack
+    assert account.changed(cdk, account.stacks) == 0
+    assert account.changed(account.cdk[FIRST], account.stacks) == 0
+
+
+def test_destroying_one_deployment_leaves_the_other_alone(account: Account):
+    before = account.of(FIRST)
+    assert account.of(SECOND)
+    account.cdk[SECOND].destroy()
+    assert account.of(SECOND) == set()
+    assert account.of(FIRST) == before
+    assert account.changed(account.cdk[FIRST], account.stacks) == 0
+    account.stage.cdk.destroy()
+    assert account.stage.leftovers() == ()
