@@ -2,7 +2,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import assertions
 
-from pm_core import CONTRACTS, Contract, ContractError, NetworkContract, ZoneContract
+from pm_core import CONTRACTS, Contract, ContractError, NetworkContract, ZoneContract, reads_key
 from pm_core.cdk import publish, read
 
 
@@ -28,8 +28,25 @@ def test_parameters_follow_the_documented_paths():
     assert parameters["/pm/dev/target/network/private-subnet-ids/2"] == "private_subnet_ids-b"
 
 
+def test_a_contract_of_another_version_says_what_to_deploy():
+    parameters = dict(sample(ZoneContract).parameters("dev", "source"))
+    path = ZoneContract.version_path("dev", "source")
+    assert path == "/pm/dev/source/zone/contract-version"
+    assert parameters[path] == "1"
+    with pytest.raises(ContractError, match="publishes version 2 of its contract, newer than version 1"):
+        ZoneContract.parse({**parameters, path: "2"}, suffix="dev", environment="source")
+    with pytest.raises(ContractError, match="needs version 1: deploy a newer release of pm-zone-dev first"):
+        ZoneContract.parse({**parameters, path: "0"}, suffix="dev", environment="source")
+
+
 def test_a_missing_parameter_names_the_stack_to_deploy():
-    with pytest.raises(ContractError, match=r"/pm/dev/source/zone/hosted-zone-id not found: deploy pm-zone-dev first"):
+    parameters = dict(sample(ZoneContract).parameters("dev", "source"))
+    del parameters["/pm/dev/source/zone/zone-name"]
+    with pytest.raises(ContractError, match=r"/pm/dev/source/zone/zone-name not found: deploy pm-zone-dev first"):
+        ZoneContract.parse(parameters, suffix="dev", environment="source")
+    with pytest.raises(
+        ContractError, match=r"/pm/dev/source/zone/contract-version not found: deploy pm-zone-dev first"
+    ):
         ZoneContract.parse({}, suffix="dev", environment="source")
 
 
@@ -52,7 +69,10 @@ def test_stacks_publish_and_read_the_same_parameters(contract: type[Contract]):
         if parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
     }
     assert published == dict(sample(contract).parameters("dev", "source"))
-    assert {path for path in wanted if path.startswith("/pm/")} == set(published)
+    assert {path for path in wanted if path.startswith("/pm/")} | {contract.version_path("dev", "source")} == set(
+        published
+    )
+    assert consumer.template_options.metadata == {reads_key("source", contract.tier): contract.version}
 
 
 def test_only_fields_that_are_used_become_template_parameters():

@@ -37,12 +37,20 @@ def test_two_settings_are_enough():
         ({"availabilityZones": ["us-east-1a", "us-west-2a"]}, "different zones of us-east-1"),
         ({"colour": "blue"}, r"settings\.colour: no such setting"),
         ({"migrationPhase": "later"}, "migrationPhase: 'later'"),
+        ({"databaseMaxConnections": 20}, "databaseMaxConnections: 20"),
+        ({"runbookUrl": "http://wiki.acme.test/runbook"}, "runbookUrl"),
+        ({"runbookUrl": "https://wiki.acme.test/runbook#alarms"}, "runbookUrl"),
     ],
 )
 def test_wrong_settings_say_where_and_what_is_allowed(change: dict[str, object], message: str):
     with pytest.raises(SettingsError, match=message) as caught:
         Settings.parse(GOOD | change)
     assert "\n" not in str(caught.value)
+
+
+def test_a_service_has_room_for_the_traffic_of_both_environments():
+    settings = Settings.parse(GOOD | {"target": {"cidr": "10.20.0.0/16", "desiredCount": 3}})
+    assert settings.target.max_count == 12
 
 
 def test_missing_settings_are_named_together():
@@ -66,3 +74,12 @@ def test_a_domain_that_nobody_can_delegate_is_refused_for_an_account() -> None:
     assert Settings.parse(private).domain == "payments.internal"
     with pytest.raises(SettingsError, match="cannot be delegated"):
         Settings.parse(private | {"account": "123456789012"})
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_databases_in_clear_text_are_for_rehearsals_only(mode: str) -> None:
+    deployed = {"environmentSuffix": "t1", "domain": "payments.acme.test", "account": "123456789012"}
+    assert Settings.parse(GOOD | {"databaseSslMode": "disable"}).database_ssl_mode == "disable"
+    assert Settings.parse(deployed | {"databaseSslMode": mode}).database_ssl_mode == mode
+    with pytest.raises(SettingsError, match=r"databaseSslMode 'disable' is refused for account 123456789012: .*verify"):
+        Settings.parse(deployed | {"databaseSslMode": "disable"})

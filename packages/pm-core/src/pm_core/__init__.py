@@ -1,7 +1,9 @@
 """Names, settings, tags and SSM contracts of the payment migration (pure Python; the CDK part is ``pm_core.cdk``)."""
 
+from pm_core.builds import FROM_TREE, Build, BuildError, deployments
 from pm_core.contracts import (
     CONTRACTS,
+    NEEDS_KEY,
     CertificateContract,
     ComputeContract,
     Contract,
@@ -9,17 +11,23 @@ from pm_core.contracts import (
     DataContract,
     NetworkContract,
     ObservabilityContract,
+    OperatorContract,
     RegistryContract,
     ReplicationContract,
+    TargetRegistryContract,
     TrafficContract,
     ZoneContract,
     parameter_prefix,
+    reads_key,
+    version_problem,
 )
-from pm_core.names import SHARED_TIERS, NameTooLongError, resource_name, stack_name
+from pm_core.names import SHARED_TIERS, NameTooLongError, resource_name, stack_id, stack_name
 from pm_core.settings import Environment, MigrationPhase, Settings, SettingsError
 from pm_core.tags import tags
 
 __all__ = [
+    "Build",
+    "BuildError",
     "CONTRACTS",
     "CertificateContract",
     "ComputeContract",
@@ -27,19 +35,27 @@ __all__ = [
     "ContractError",
     "DataContract",
     "Environment",
+    "FROM_TREE",
     "MigrationPhase",
+    "NEEDS_KEY",
     "NameTooLongError",
     "NetworkContract",
     "ObservabilityContract",
+    "OperatorContract",
     "RegistryContract",
     "ReplicationContract",
     "SHARED_TIERS",
     "Settings",
     "SettingsError",
+    "TargetRegistryContract",
     "TrafficContract",
     "ZoneContract",
+    "deployments",
     "parameter_prefix",
+    "reads_key",
     "resource_name",
+    "stack_id",
     "stack_name",
     "tags",
+    "version_problem",
 ]

@@ -12,6 +12,7 @@ ResourceType = Literal[
     "dashboard",
     "database",
     "endpoint",
+    "event-rule",
     "event-subscription",
     "function",
     "load-balancer",
@@ -43,6 +44,7 @@ LIMITS: dict[str, int] = {
     "dashboard": 255,
     "database": 63,
     "endpoint": 255,
+    "event-rule": 64,
     "event-subscription": 255,
     "function": 64,
     "load-balancer": 32,
@@ -102,6 +104,11 @@ def resource_name(
     return name
 
 
+def stack_id(tier: str, environment: str) -> str:
+    """What commands select a stack by: ``<tier>-<environment>``; ``<tier>`` when both environments share it."""
+    return tier if tier in SHARED_TIERS else f"{tier}-{environment}"
+
+
 def stack_name(tier: str, environment: str, suffix: str) -> str:
     """``pm-<tier>-<environment>-<suffix>``; ``pm-<tier>-<suffix>`` for a tier that both environments share."""
-    return f"pm-{tier}-{suffix}" if tier in SHARED_TIERS else f"pm-{tier}-{environment}-{suffix}"
+    return f"pm-{stack_id(tier, environment)}-{suffix}"

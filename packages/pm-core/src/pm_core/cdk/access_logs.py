@@ -1,10 +1,13 @@
 """AccessLogBucket: where AWS writes down who used a bucket or a load balancer."""
 
+from typing import cast
+
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from pm_core.cdk.acknowledgements import acknowledge
+from pm_core.cdk.aspects import encrypted_with_sse_s3
 
 _KEPT_DAYS = 365
 _OLD_VERSION_DAYS = 7
@@ -50,6 +53,7 @@ class AccessLogBucket(s3.Bucket):
                 unfinished_uploads(),
             ],
         )
+        encrypted_with_sse_s3(cast(s3.CfnBucket, self.node.default_child), reason=_ONLY_SSE_S3)
         for rule, reason in (("S3DefaultEncryptionKMS", _ONLY_SSE_S3), ("S3BucketReplicationEnabled", _SHORT_LIVED)):
             acknowledge(self, f"PCI.DSS.321-{rule}", f"NIST.800.53.R5-{rule}", reason=reason)
 

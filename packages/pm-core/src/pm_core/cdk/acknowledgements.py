@@ -1,4 +1,4 @@
-"""Findings of the rule packs that are right to have."""
+"""Findings of the rule packs and of cfn-lint that are right to have."""
 
 import aws_cdk as cdk
 from constructs import IConstruct
@@ -13,4 +13,21 @@ def acknowledge(construct: IConstruct, *rules: str, reason: str) -> None:
             the finding, too: ``AwsSolutions-IAM5[Resource::*]``.
         reason: Why the rule does not fit here, and what protects instead.
     """
-    cdk.Validations.of(construct).acknowledge(*(cdk.Acknowledgment(id=rule, reason=reason) for rule in rules))
+    for rule in rules:
+        _note(construct, rule, reason)
+
+
+def _note(construct: IConstruct, rule: str, reason: str) -> None:
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
+def acknowledge_lint(resource: cdk.CfnResource, rule: str, *, reason: str) -> None:
+    """The same for a finding of cfn-lint, in the resource's own metadata; never in a template's.
+
+    Args:
+        resource: The one that has the finding.
+        rule: As cfn-lint calls it, for example ``W3010``.
+        reason: Why the rule does not fit here.
+    """
+    resource.add_metadata("cfn-lint", {"config": {"ignore_checks": [rule]}})
+    resource.add_metadata(f"cfn-lint:{rule}", reason)

@@ -1,164 +1,169 @@
 """What every resource of every stack must satisfy, whoever adds it: encrypted, and gone with its stack.
 
 Both aspects only look: constructs are right by their own defaults, and a violation is an error that stops synthesis and
-names the resource.
+names the resource. What they ask for is in :mod:`pm_core.cdk.rules`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
 
 import aws_cdk as cdk
 import jsii
 from constructs import IConstruct
 
-# A look at one resource's properties, all keys in lower case: what is wrong with it, or None.
-Check = Callable[[Mapping[str, Any]], str | None]
-
-
-def apply_aspects(stack: cdk.Stack) -> None:
-    """Have both aspects look at a stack, after everything that changes it."""
-    for aspect in (EncryptionAspect(), DestroyableAspect()):
-        cdk.Aspects.of(stack).add(aspect, priority=cdk.AspectPriority.READONLY)
-
-
-def _has(*path: str) -> Check:
-    """The value at ``path`` is there and not empty."""
-
-    def check(properties: Mapping[str, Any]) -> str | None:
-        return None if _at(properties, path) else f"{'.'.join(path)} is missing"
-
-    return check
-
-
-def _is(value: Any, *path: str) -> Check:
-    """The value at ``path`` is ``value``."""
-
-    def check(properties: Mapping[str, Any]) -> str | None:
-        found = _at(properties, path)
-        return None if str(found).lower() == str(value).lower() else f"{'.'.join(path)} is {found!r}, not {value!r}"
-
-    return check
-
-
-def _every(*checks: Check) -> Check:
-    def check(properties: Mapping[str, Any]) -> str | None:
-        return next((problem for one in checks if (problem := one(properties))), None)
-
-    return check
-
-
-def _any(*checks: Check) -> Check:
-    def check(properties: Mapping[str, Any]) -> str | None:
-        problems = [one(properties) for one in checks]
-        return None if None in problems else " and ".join(filter(None, problems))
-
-    return check
-
-
-def _variables_have_a_key(properties: Mapping[str, Any]) -> str | None:
-    return _has("KmsKeyArn")(properties) if _at(properties, ("Environment", "Variables")) else None
-
-
-def _symmetric_keys_rotate(properties: Mapping[str, Any]) -> str | None:
-    spec = _at(properties, ("KeySpec",)) or "SYMMETRIC_DEFAULT"
-    return _is(True, "EnableKeyRotation")(properties) if spec == "SYMMETRIC_DEFAULT" else None
-
-
-_ENCRYPTION: dict[str, Check] = {
-    "AWS::CloudTrail::Trail": _has("KmsKeyId"),
-    "AWS::DMS::ReplicationInstance": _has("KmsKeyId"),
-    "AWS::DynamoDB::Table": _is(True, "SSESpecification", "SSEEnabled"),
-    "AWS::EC2::Volume": _is(True, "Encrypted"),
-    "AWS::ECR::Repository": _is("KMS", "EncryptionConfiguration", "EncryptionType"),
-    "AWS::EFS::FileSystem": _is(True, "Encrypted"),
-    "AWS::ElastiCache::ReplicationGroup": _every(
-        _is(True, "AtRestEncryptionEnabled"), _is(True, "TransitEncryptionEnabled")
-    ),
-    "AWS::KMS::Key": _symmetric_keys_rotate,
-    "AWS::Kinesis::Stream": _has("StreamEncryption", "KeyId"),
-    "AWS::Lambda::Function": _variables_have_a_key,
-    "AWS::Logs::LogGroup": _has("KmsKeyId"),
-    "AWS::OpenSearchService::Domain": _every(
-        _is(True, "EncryptionAtRestOptions", "Enabled"), _is(True, "NodeToNodeEncryptionOptions", "Enabled")
-    ),
-    "AWS::RDS::DBCluster": _every(_is(True, "StorageEncrypted"), _has("KmsKeyId")),
-    "AWS::RDS::DBInstance": _every(_is(True, "StorageEncrypted"), _has("KmsKeyId")),
-    "AWS::Redshift::Cluster": _is(True, "Encrypted"),
-    "AWS::S3::Bucket": _has("BucketEncryption"),
-    "AWS::SNS::Topic": _has("KmsMasterKeyId"),
-    "AWS::SQS::Queue": _any(_has("KmsMasterKeyId"), _is(True, "SqsManagedSSEEnabled")),
-    "AWS::SecretsManager::Secret": _has("KmsKeyId"),
-}
+from pm_core.cdk.rules import (
+    SSE_S3_EXEMPTION,
+    Neighbours,
+    concerns_lifetime,
+    concerns_rest,
+    concerns_transit,
+    undying,
+    unencrypted_at_rest,
+    unencrypted_in_transit,
+)
+from pm_core.cdk.rules.properties import Properties, at, lowered
 
 # What CloudFormation snapshots on deletion unless it is told to delete. Source: CloudFormation, DeletionPolicy.
 _SNAPSHOT_BY_DEFAULT = {"AWS::RDS::DBCluster", "AWS::RDS::DBInstance"}
-_PROTECTIONS = ("DeletionProtection", "DeletionProtectionEnabled")
-_PROTECTABLE = {
-    "AWS::Cognito::UserPool",
-    "AWS::DynamoDB::Table",
-    "AWS::Neptune::DBCluster",
-    "AWS::RDS::DBCluster",
-    "AWS::RDS::DBInstance",
-}
+
+
+def apply_aspects(stack: cdk.Stack, *, database_tls: bool = True) -> None:
+    """Have both aspects look at a stack, after everything that changes it.
+
+    Args:
+        stack: The stack.
+        database_tls: As in :class:`EncryptionAspect`.
+    """
+    for aspect in (EncryptionAspect(database_tls=database_tls), DestroyableAspect()):
+        cdk.Aspects.of(stack).add(aspect, priority=cdk.AspectPriority.READONLY)
+
+
+def encrypted_with_sse_s3(bucket: cdk.CfnResource, *, reason: str) -> None:
+    """Let one bucket be encrypted with SSE-S3; the reason is in its metadata, for auditors."""
+    bucket.add_metadata(SSE_S3_EXEMPTION, reason)
 
 
 @jsii.implements(cdk.IAspect)
 class EncryptionAspect:
-    """Refuses a resource that would hold data in clear text."""
+    """Refuses a resource that would hold data in clear text, or let it travel in clear text.
+
+    Types that nobody thought of are found by CloudFormation's own schema; see :mod:`pm_core.cdk.rules.at_rest`.
+
+    Args:
+        database_tls: Whether the PostgreSQL servers have TLS. Without it parameter groups of PostgreSQL and DMS
+            endpoints to PostgreSQL are not asked for TLS, and nothing else is let through.
+    """
+
+    def __init__(self, *, database_tls: bool = True) -> None:
+        self._database_tls = database_tls
+        self._stacks = _Stacks()
 
     def visit(self, node: IConstruct) -> None:
         """Look at one construct; called by CDK."""
-        if isinstance(node, cdk.CfnResource) and (check := _ENCRYPTION.get(node.cfn_resource_type)):
-            problem = check(_properties(node))
-            if problem:
-                cdk.Annotations.of(node).add_error(
-                    f"{node.cfn_resource_type} is not encrypted: {problem}. Everything that holds data is encrypted"
-                )
+        if not isinstance(node, cdk.CfnResource):
+            return
+        kind = _kind(node)
+        if not (concerns_rest(kind) or concerns_transit(kind)):
+            return
+        resource, neighbours = _Construct(node), self._stacks.of(node)
+        if problem := unencrypted_at_rest(resource):
+            cdk.Annotations.of(node).add_error(
+                f"{resource.kind} is not encrypted: {problem}. Everything that holds data is encrypted"
+            )
+        if problem := unencrypted_in_transit(resource, neighbours, database_tls=self._database_tls):
+            cdk.Annotations.of(node).add_error(
+                f"{resource.kind} lets data travel in clear text: {problem}. All traffic is encrypted"
+            )
 
 
 @jsii.implements(cdk.IAspect)
 class DestroyableAspect:
     """Refuses a resource that would outlive its stack, or keep it from being deleted."""
 
+    def __init__(self) -> None:
+        self._stacks = _Stacks()
+
     def visit(self, node: IConstruct) -> None:
         """Look at one construct; called by CDK."""
+        if isinstance(node, cdk.Stack) and node.termination_protection:
+            cdk.Annotations.of(node).add_error("stack cannot be deleted: termination_protection is on. Switch it off")
         if not isinstance(node, cdk.CfnResource):
             return
-        kind = node.cfn_resource_type
-        options = node.cfn_options
-        default = cdk.CfnDeletionPolicy.SNAPSHOT if kind in _SNAPSHOT_BY_DEFAULT else cdk.CfnDeletionPolicy.DELETE
-        for name, policy in (
-            ("DeletionPolicy", options.deletion_policy),
-            ("UpdateReplacePolicy", options.update_replace_policy),
-        ):
-            if (policy or default) != cdk.CfnDeletionPolicy.DELETE:
+        resource = _Construct(node)
+        for name, policy in _policies(node, resource):
+            if policy != cdk.CfnDeletionPolicy.DELETE:
                 cdk.Annotations.of(node).add_error(
-                    f"{kind} outlives its stack: {name} is {(policy or default).value}. Set RemovalPolicy.DESTROY"
+                    f"{resource.kind} outlives its stack: {name} is {policy.value}. Set RemovalPolicy.DESTROY"
                 )
-        if kind in _PROTECTABLE:
-            properties = _properties(node)
-            for name in _PROTECTIONS:
-                if _at(properties, (name,)) in (True, "true", "ACTIVE"):
-                    cdk.Annotations.of(node).add_error(f"{kind} cannot be deleted: {name} is on. Switch it off")
+        if concerns_lifetime(resource.kind):
+            for problem in undying(resource, self._stacks.of(node)):
+                cdk.Annotations.of(node).add_error(f"{resource.kind} does not go with its stack: {problem}")
 
 
-def _properties(resource: cdk.CfnResource) -> Mapping[str, Any]:
-    """The properties with lower-case keys, whether written with a typed class (camelCase) or as JSON (PascalCase).
-
-    Overrides of single properties are applied after all aspects and cannot be seen: what they would encrypt is refused.
-    """
-    resolved: Mapping[str, Any] = _lower(cdk.Stack.of(resource).resolve(resource._cfn_properties))
-    return resolved
-
-
-def _lower(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key.lower(): _lower(inner) for key, inner in value.items()}
-    return [_lower(inner) for inner in value] if isinstance(value, list) else value
+def _policies(node: cdk.CfnResource, resource: "_Construct") -> Iterator[tuple[str, cdk.CfnDeletionPolicy]]:
+    options = node.cfn_options
+    default = cdk.CfnDeletionPolicy.DELETE
+    if resource.kind in _SNAPSHOT_BY_DEFAULT and at(resource.properties, "DBClusterIdentifier") is None:
+        default = cdk.CfnDeletionPolicy.SNAPSHOT
+    yield "DeletionPolicy", options.deletion_policy or default
+    yield "UpdateReplacePolicy", options.update_replace_policy or default
 
 
-def _at(properties: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = properties
-    for name in path:
-        value = value.get(name.lower()) if isinstance(value, Mapping) else None
-    return value
+class _Construct:
+    """A construct as the rules see it: each question to CDK costs a millisecond, and is asked when a rule needs it."""
+
+    def __init__(self, node: cdk.CfnResource) -> None:
+        self._node = node
+
+    @cached_property
+    def kind(self) -> str:
+        return _kind(self._node)
+
+    @cached_property
+    def logical_id(self) -> str:
+        return str(cdk.Stack.of(self._node).resolve(self._node.logical_id))
+
+    @cached_property
+    def properties(self) -> Properties:
+        """Whether written with a typed class or as JSON.
+
+        Overrides of single properties are applied after all aspects and cannot be seen.
+        """
+        resolved: Properties = lowered(cdk.Stack.of(self._node).resolve(self._node._cfn_properties))
+        return resolved
+
+    @cached_property
+    def exemptions(self) -> frozenset[str]:
+        return frozenset(self._node.cfn_options.metadata or {})
+
+
+def _kind(node: cdk.CfnResource) -> str:
+    # A generated class knows its type; the plain one is asked.
+    return _kind_of_class(type(node)) or node.cfn_resource_type
+
+
+@cache
+def _kind_of_class(kind: type) -> str | None:
+    name: str | None = getattr(kind, "CFN_RESOURCE_TYPE_NAME", None)
+    return name
+
+
+class _Stacks:
+    """The resources of each stack, looked up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Neighbours] = {}
+
+    def of(self, node: cdk.CfnResource) -> Callable[[], Neighbours]:
+        """All resources of the stack of ``node``; looked up when they are asked for."""
+
+        def look() -> Neighbours:
+            stack = cdk.Stack.of(node)
+            path = stack.node.path
+            if path not in self._known:
+                self._known[path] = Neighbours(
+                    _Construct(one) for one in stack.node.find_all() if isinstance(one, cdk.CfnResource)
+                )
+            return self._known[path]
+
+        return look

@@ -80,7 +80,6 @@ class BucketEmptying(Construct):
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
             properties={"BucketName": bucket.bucket_name, "StackId": cdk.Aws.STACK_ID},
         )
-        # Deleted first: while the bucket, its policy and the permission still stand.
-        emptied.node.add_dependency(self._provider)
+        # Deleted before them: while the bucket, its policy and, by the function, the permission still stand.
         if bucket.policy is not None:
             emptied.node.add_dependency(bucket.policy)

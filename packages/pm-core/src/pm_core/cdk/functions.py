@@ -34,8 +34,8 @@ _OWN_LIMIT = (
     "it from the account's other functions, and a throttled custom resource leaves its stack stuck."
 )
 _INTERFACES = (
-    "Lambda makes its network interfaces with the function's role, and EC2 knows no ARN for an interface that does "
-    "not exist yet."
+    "Lambda makes and removes its network interfaces with the function's role: they have no ARN before they exist, and "
+    "the Describe actions take none."
 )
 
 
@@ -64,16 +64,18 @@ class ResourceFunction(Construct):
         code: Directory of the function modules, a Python package.
         module: The module with ``handle``; for a custom resource made by :func:`pm_core.custom_resources.answers`.
         variables: Environment variables; nothing secret.
-        vendored: Installed pure Python distributions that the module imports beyond boto3, and all that they require.
+        vendored: Installed pure Python distributions that the module imports beyond boto3; their own go along.
         description: What it does.
         key: Encrypts environment and log.
         log_retention_days: Retention of the log.
         timeout_seconds: Longest run, at most 900.
         placement: Where in a network it runs, if it talks to something there.
+        unnamed: For auditors, why an action that :meth:`allow` gives names no resource, if one does.
 
     Attributes:
         function: The function.
         role: Its role.
+        policy: What it may do.
 
     Source: AWS::Lambda::Function.
     """
@@ -95,6 +97,7 @@ class ResourceFunction(Construct):
         log_retention_days: int,
         timeout_seconds: int,
         placement: Placement | None = None,
+        unnamed: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         name = resource_name("function", environment, suffix, qualifier=qualifier)
@@ -108,7 +111,7 @@ class ResourceFunction(Construct):
             description=description,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
-        self._policy = iam.ManagedPolicy(
+        self.policy = iam.ManagedPolicy(
             self,
             "Policy",
             managed_policy_name=resource_name("policy", environment, suffix, qualifier=qualifier),
@@ -132,7 +135,8 @@ class ResourceFunction(Construct):
                 architecture=lambda_.Architecture.ARM_64,
                 handler=f"functions.{module}.handle",
                 code=lambda_.Code.from_asset(str(asset)),
-                role=self.role.without_policy_updates(),
+                # By its ARN: CDK would write a DependsOn next to the reference, and a policy of its own.
+                role=iam.Role.from_role_arn(self, "RoleByArn", self.role.role_arn, mutable=False),
                 memory_size=256,
                 timeout=cdk.Duration.seconds(timeout_seconds),
                 environment=variables,
@@ -142,8 +146,9 @@ class ResourceFunction(Construct):
             )
         self.function: lambda_.IFunction = function
         self._function = cast(lambda_.CfnFunction, function.node.default_child)
-        # A run may begin only once the role may do what it needs.
-        function.node.add_dependency(self._policy)
+        # A run may begin only once the role may do what it needs. A custom resource waits for all of it by naming the
+        # function as its ServiceToken.
+        function.node.add_dependency(self.policy)
         acknowledge(self._function, "NIST.800.53.R5-LambdaConcurrency", reason=_OWN_LIMIT)
         acknowledge(self._function, "NIST.800.53.R5-LambdaDLQ", reason=_WITHOUT_QUEUE)
         if placement is None:
@@ -151,14 +156,13 @@ class ResourceFunction(Construct):
             acknowledge(self._function, *rules, reason=_OUTSIDE_NETWORK)
         else:
             self._place(placement)
+        reasons = [reason for reason in (unnamed, None if placement is None else _INTERFACES) if reason is not None]
+        if reasons:  # one finding, however many statements are in it
+            acknowledge(self.policy, "AwsSolutions-IAM5[Resource::*]", reason=" ".join(reasons))
 
     def allow(self, *statements: iam.PolicyStatement) -> None:
         """Let the function do more; in a policy of its own, that the function waits for."""
-        self._policy.add_statements(*statements)
-
-    def acknowledge_wildcard(self, reason: str) -> None:
-        """Note for auditors why an action of the function names no resource."""
-        acknowledge(self._policy, "AwsSolutions-IAM5[Resource::*]", reason=reason)
+        self.policy.add_statements(*statements)
 
     def _place(self, placement: Placement) -> None:
         # The subnets are known at deployment only, which the L2 properties do not take without a full import.
@@ -179,4 +183,3 @@ class ResourceFunction(Construct):
                 resources=["*"],
             )
         )
-        self.acknowledge_wildcard(_INTERFACES)

@@ -7,6 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
+from pm_core.cdk.acknowledgements import acknowledge
+
 
 def object_statement(
     policy: IConstruct,
@@ -35,9 +37,7 @@ def object_statement(
 def acknowledge_wildcard(policy: IConstruct, arn: str, reason: str) -> None:
     """Acknowledge the one finding about ``arn`` in ``policy``."""
     resolved = cdk.Stack.of(policy).resolve(arn)
-    cdk.Validations.of(policy).acknowledge(
-        cdk.Acknowledgment(id=f"AwsSolutions-IAM5[Resource::{_flattened(resolved)}]", reason=reason)
-    )
+    acknowledge(policy, f"AwsSolutions-IAM5[Resource::{_flattened(resolved)}]", reason=reason)
 
 
 def _flattened(value: object) -> str:

@@ -2,16 +2,17 @@
 
 from typing import TypeVar, cast
 
+import aws_cdk as cdk
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from pm_core.contracts import Contract
+from pm_core.contracts import Contract, reads_key
 
 C = TypeVar("C", bound=Contract)
 
 
 def publish(scope: Construct, contract: Contract, *, suffix: str, environment: str) -> None:
-    """Write every field of a contract as a String parameter below ``scope``.
+    """Write a contract's version and every field of it as String parameters below ``scope``.
 
     Source: AWS::SSM::Parameter.
     """
@@ -25,7 +26,8 @@ def publish(scope: Construct, contract: Contract, *, suffix: str, environment: s
 def read(scope: Construct, contract: type[C], *, suffix: str, environment: str, list_length: int = 0) -> C:
     """A contract whose values CloudFormation resolves when the stack is deployed.
 
-    Only fields that are used become template parameters: an unused one would be a finding of the validation.
+    Only fields that are used become template parameters: an unused one would be a finding of the validation. The
+    template's metadata says which version of the contract the stack was written for.
 
     Args:
         scope: A construct of the reading stack, which gets the template parameters.
@@ -57,5 +59,7 @@ class _Inputs:
         return self._value(field, None)
 
     def _value(self, field: str, index: int | None) -> str:
+        understood = reads_key(self._environment, self._contract.tier)
+        cdk.Stack.of(self._scope).add_metadata(understood, self._contract.version)
         path = self._contract.path(self._suffix, self._environment, field, index)
         return ssm.StringParameter.value_for_string_parameter(self._scope, path)
