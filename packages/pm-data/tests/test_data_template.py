@@ -119,6 +119,7 @@ def test_database_can_feed_logical_replication(template: Template) -> None:
                     "max_replication_slots": "20",
                     "max_wal_senders": "20",
                     "wal_sender_timeout": "60000",
+                    "max_connections": "1000",
                 }
             ),
         },
@@ -193,7 +194,7 @@ def test_each_user_has_a_generated_secret_that_is_attached(template: Template) -
         content(secret["Properties"]["GenerateSecretString"]["SecretStringTemplate"])["username"]: logical_id
         for logical_id, secret in secrets.items()
     }
-    assert set(users) == {"pmmaster", "pm_app", "pm_dms", "pm_cutover"}
+    assert set(users) == {"pmmaster", "pm_app", "pm_dms", "pm_cutover", "pm_status"}
     attached = {
         attachment["Properties"]["SecretId"]["Ref"]
         for attachment in found(template, "AWS::SecretsManager::SecretTargetAttachment").values()
@@ -226,7 +227,7 @@ def test_roles_wait_for_complete_secrets_and_an_open_way(template: Template) -> 
     properties = resource["Properties"]
     read = {properties["MasterSecretArn"]["Ref"], *(arn["Ref"] for arn in properties["RoleSecretArns"].values())}
     assert read == attachments
-    assert set(properties["RoleSecretArns"]) == {"pm_app", "pm_dms", "pm_cutover"}
+    assert set(properties["RoleSecretArns"]) == {"pm_app", "pm_dms", "pm_cutover", "pm_status"}
     assert properties["SslMode"] == "verify-full"
 
 
@@ -275,6 +276,7 @@ def test_users_with_long_lived_connections_alternate(template: Template) -> None
         "pm-app-source-t1": "PostgreSQLMultiUser",
         "pm-dms-source-t1": "PostgreSQLMultiUser",
         "pm-cutover-source-t1": "PostgreSQLSingleUser",
+        "pm-status-source-t1": "PostgreSQLSingleUser",
         "pmmaster-source-t1": "PostgreSQLSingleUser",
     }
     for name, one in kinds.items():
@@ -283,7 +285,7 @@ def test_users_with_long_lived_connections_alternate(template: Template) -> None
         content(secret["Properties"]["GenerateSecretString"]["SecretStringTemplate"]).get("masterarn")
         for secret in found(template, "AWS::SecretsManager::Secret").values()
     ]
-    assert sorted(masters, key=str) == [None, None, "TOKEN", "TOKEN"]
+    assert sorted(masters, key=str) == [None, None, None, "TOKEN", "TOKEN"]
 
 
 def test_rotation_reaches_database_and_secrets_manager_and_logs_to_a_declared_group(template: Template) -> None:
@@ -334,6 +336,7 @@ def test_engine_version_is_checked_against_what_cdk_knows() -> None:
         ({"subnet_ids": ("subnet-0a1b2c31",)}, "two zones"),
         ({"storage_gib": 10}, "20 to 65536"),
         ({"backup_days": 0}, "1 to 35"),
+        ({"max_connections": 50}, "100 to 5000"),
     ],
 )
 def test_database_props_out_of_limits_are_refused(changed: dict[str, Any], message: str) -> None:

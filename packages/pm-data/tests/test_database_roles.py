@@ -1,38 +1,31 @@
 """The function behind DatabaseRoles on a real PostgreSQL, as a master user that is no superuser."""
 
-import io
 import json
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import botocore
 import psycopg
 import pytest
 from pg8000.native import Connection
 from psycopg import errors
 
+from pm_core.database_access import Credentials, SecretError
 from pm_data.functions import database_roles
-from pm_data.functions.database_roles import (
-    Credentials,
-    RoleError,
-    SecretError,
-    UnreachableError,
-    apply,
-    connect,
-    scram_verifier,
-    tls,
-)
+from pm_data.functions.database_roles import RoleError, UnreachableError, apply, connect, scram_verifier
 from pm_data.functions.grants import creation
 from pm_postgres import PostgresServer, free_port
 
 DATABASE = "payments"
-PASSWORDS = {"pm_app": "app's 100% :secret", "pm_dms": "dms-secret", "pm_cutover": "cutover\\secret"}
+PASSWORDS = {
+    "pm_app": "app's 100% :secret",
+    "pm_dms": "dms-secret",
+    "pm_cutover": "cutover\\secret",
+    "pm_status": "status-secret",
+}
 MASTER = {"username": "pmmaster", "password": "master's secret", "dbname": DATABASE}
 # Roles of RDS, of PostgreSQL and of this test may exist besides ours.
-OURS = {"pm_owner", "pm_app", "pm_dms", "pm_cutover"}
+OURS = {"pm_owner", *PASSWORDS}
 
 Login = Callable[[str], psycopg.Connection[Any]]
 
@@ -92,6 +85,7 @@ def test_roles_are_members_of_exactly_what_they_need(server: PostgresServer) -> 
         "pm_app": set(),
         "pm_dms": {"pm_owner", "rds_replication"},
         "pm_cutover": {"pm_owner", "rds_replication", "pg_monitor", "pg_signal_backend", "pg_read_all_data"},
+        "pm_status": set(),
     }
 
 
@@ -107,6 +101,7 @@ def test_no_role_has_an_attribute_beyond_logging_in(server: PostgresServer) -> N
         "pm_app": (True, False),
         "pm_dms": (True, False),
         "pm_cutover": (True, False),
+        "pm_status": (True, False),
     }
 
 
@@ -174,6 +169,50 @@ def test_cutover_makes_its_schema_and_triggers_on_the_owners_tables(login: Login
     cutover.execute("DROP SCHEMA pm_control CASCADE")
 
 
+def test_status_reads_what_everybody_may_and_nothing_else(login: Login) -> None:
+    cutover, status = login("pm_cutover"), login("pm_status")
+    cutover.execute("CREATE SCHEMA pm_control")
+    cutover.execute("GRANT USAGE ON SCHEMA pm_control TO PUBLIC")
+    cutover.execute("CREATE FUNCTION pm_control.word() RETURNS bigint LANGUAGE sql AS 'SELECT 10::bigint'")
+    cutover.execute("CREATE TABLE pm_control.marker (token text)")
+    assert status.execute("SELECT pm_control.word()").fetchone() == (10,)
+    for statement in (
+        "SELECT * FROM accounts",
+        "SELECT * FROM pm_control.marker",
+        "CREATE TABLE stray (id int)",
+        "CREATE TEMPORARY TABLE stray (id int)",
+        "CREATE SCHEMA stray",
+        "SET session_replication_role = replica",
+        "SET ROLE pm_owner",
+    ):
+        with pytest.raises(errors.InsufficientPrivilege):
+            status.execute(statement)
+    cutover.execute("DROP SCHEMA pm_control CASCADE")
+
+
+def test_what_either_of_dms_s_users_makes_the_other_one_writes_and_the_schema_s_owner_drops(
+    server: PostgresServer, login: Login
+) -> None:
+    cutover = login("pm_cutover")
+    cutover.execute("CREATE SCHEMA pm_control")
+    cutover.execute("GRANT USAGE, CREATE ON SCHEMA pm_control TO pm_owner")
+    with psycopg.connect(**server.conninfo(), autocommit=True) as connection:
+        connection.execute("ALTER ROLE pm_dms_clone PASSWORD 'clone'")
+    with psycopg.connect(
+        **server.conninfo(user="pm_dms_clone", password="clone", dbname=DATABASE), autocommit=True
+    ) as clone:
+        clone.execute("CREATE TABLE pm_control.awsdms_apply_exceptions (id int)")
+        assert clone.execute("SHOW session_replication_role").fetchone() == ("replica",)
+    dms = login("pm_dms")
+    dms.execute("INSERT INTO pm_control.awsdms_apply_exceptions VALUES (1)")
+    dms.execute("ALTER TABLE pm_control.awsdms_apply_exceptions ADD COLUMN error text")
+    with pytest.raises(errors.InsufficientPrivilege):
+        login("pm_app").execute("SELECT * FROM pm_control.awsdms_apply_exceptions")
+    cutover.execute("DROP SCHEMA pm_control CASCADE")
+    with psycopg.connect(**server.conninfo(), autocommit=True) as connection:
+        connection.execute("ALTER ROLE pm_dms_clone PASSWORD NULL")
+
+
 def test_cutover_sees_and_ends_the_services_sessions(login: Login) -> None:
     app, cutover = login("pm_app"), login("pm_cutover")
     app.execute("SELECT 'in flight'")
@@ -228,46 +267,10 @@ def test_statements_carry_no_clear_password() -> None:
     assert "clear" not in verifier
 
 
-def test_credentials_do_not_show_their_password() -> None:
-    content = {"host": "h", "port": 5432, "dbname": "d", "username": "u", "password": "hidden"}
-    assert "hidden" not in repr(Credentials.parse(json.dumps(content)))
-
-
-def test_an_unattached_secret_is_named_as_the_cause() -> None:
-    with pytest.raises(SecretError, match="attached"):
-        Credentials.parse(json.dumps({"username": "pm_app", "password": "hidden"}))
-
-
 def test_an_absent_database_is_given_up_in_time() -> None:
     nobody = Credentials(host="127.0.0.1", port=free_port(), dbname="d", username="u", password="p")
     with pytest.raises(UnreachableError, match="did not accept a connection"):
         connect(nobody, ssl_context=None, seconds=0.1)
-
-
-def test_tls_is_off_only_when_asked() -> None:
-    context = tls("require")
-    assert tls("disable") is None
-    assert context is not None
-    assert context.verify_mode is ssl.CERT_NONE
-
-
-@pytest.mark.parametrize(("mode", "checks_host"), [("verify-ca", False), ("verify-full", True)])
-def test_verifying_modes_trust_the_authorities_of_rds_in_the_region(
-    mode: str, checks_host: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    def urlopen(address: str, *, timeout: float) -> io.BytesIO:
-        asked.append(address)
-        return io.BytesIO((Path(botocore.__file__).parent / "cacert.pem").read_bytes())
-
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(database_roles.urllib.request, "urlopen", urlopen)
-    context = tls(mode)
-    assert asked == ["https://truststore.pki.rds.amazonaws.com/us-east-1/us-east-1-bundle.pem"]
-    assert context is not None
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname is checks_host
 
 
 class Secrets:
@@ -317,7 +320,7 @@ def test_alternating_users_may_the_same_and_log_in_once_rotation_gave_them_a_pas
         ).fetchall()
         assert rows == [
             ("pm_app_clone", True, True, ""),
-            ("pm_dms_clone", True, True, "session_replication_role=replica"),
+            ("pm_dms_clone", True, True, "session_replication_role=replica,role=pm_dms"),
         ]
         pairs = (("pm_app_clone", "pm_app"), ("pm_dms_clone", "pm_dms"), ("pm_dms_clone", "rds_replication"))
         for clone, role in pairs:

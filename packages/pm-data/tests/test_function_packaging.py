@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pm_core.cdk import PackagingError, function_code
-from pm_data.functions import FUNCTIONS, VENDORED
+from pm_core.cdk import PG8000, PackagingError, function_code
+from pm_data.functions import FUNCTIONS
 
 
 def test_handlers_import_with_nothing_but_the_asset_and_boto3(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_handlers_import_with_nothing_but_the_asset_and_boto3(tmp_path: Path) ->
         (tmp_path / name / "__init__.py").touch()
     (tmp_path / "botocore" / "config.py").write_text("def Config(**_): ...")
     (tmp_path / "botocore" / "exceptions.py").write_text("class ClientError(Exception): ...")
-    with function_code(FUNCTIONS, VENDORED) as code:
+    with function_code(FUNCTIONS, PG8000) as code:
         program = (
             f"import sys; sys.path[:0] = [{str(code)!r}, {str(tmp_path)!r}]; sys.dont_write_bytecode = True;"
             "from functions import database_roles; import pg8000, scramp;"
@@ -38,7 +38,7 @@ def _content(directory: Path) -> dict[str, str]:
 
 
 def test_the_same_installation_gives_the_same_asset() -> None:
-    with function_code(FUNCTIONS, VENDORED) as first, function_code(FUNCTIONS, VENDORED) as second:
+    with function_code(FUNCTIONS, PG8000) as first, function_code(FUNCTIONS, PG8000) as second:
         assert _content(first) == _content(second)
         assert not [
             name for name in _content(first) if name.endswith((".pyc", "RECORD", "INSTALLER", "direct_url.json"))
@@ -46,7 +46,7 @@ def test_the_same_installation_gives_the_same_asset() -> None:
 
 
 def test_staging_is_gone_after_use() -> None:
-    with function_code(FUNCTIONS, VENDORED) as code:
+    with function_code(FUNCTIONS, PG8000) as code:
         assert code.exists()
     assert not code.exists()
 

@@ -412,9 +412,9 @@ def test_both_buckets_are_emptied_while_policy_and_permission_still_stand(either
             for name, item in of_type(either, "AWS::S3::BucketPolicy").items()
             if item["Properties"]["Bucket"] == f"<{bucket}>"
         )
-        waits_for = resource["DependsOn"]
-        assert policy in waits_for
-        assert any("EmptyingProviderPolicy" in name for name in waits_for)
+        assert policy in resource["DependsOn"]
+        function = of_type(either, "AWS::Lambda::Function")[resource["Properties"]["ServiceToken"].strip("<>")[:-4]]
+        assert any("EmptyingProviderPolicy" in name for name in function["DependsOn"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pm_network import NetworkPropsError, PaymentNetwork, PaymentNetworkProps
 CONTEXT = json.loads((Path(__file__).parents[3] / "cdk.json").read_text())["context"]
 ZONES = ("us-east-1a", "us-east-1b")
 # Who works in the database and calls AWS APIs.
-CALLERS = ("service", "replication", "functions")
+CALLERS = ("service", "replication", "functions", "operator")
 
 
 def props(**changed: Any) -> PaymentNetworkProps:
@@ -202,6 +202,32 @@ def test_nothing_is_exported(template: Template) -> None:
 def test_vpc_keeps_its_logical_id(template: Template) -> None:
     # Another id would replace the network under a running migration.
     assert list(resources(template, "AWS::EC2::VPC")) == ["NetworkVpc7FB7348F"]
+
+
+def test_contract_names_the_group_of_whoever_is_placed_into_the_network(made: tuple[Template, PaymentNetwork]) -> None:
+    template, network = made
+    stack = cdk.Stack.of(network)
+    groups = {
+        field: _group_name(template, stack.resolve(getattr(network.contract, field)))
+        for field in network.contract.field_names()
+        if field.endswith("_security_group_id")
+    }
+    assert groups == {
+        "database_security_group_id": "database",
+        "service_security_group_id": "service",
+        "load_balancer_security_group_id": "load-balancer",
+        "replication_security_group_id": "replication",
+        "function_security_group_id": "functions",
+        "operator_security_group_id": "operator",
+    }
+
+
+def test_nobody_reaches_the_tasks_that_run_pm(template: Template) -> None:
+    groups = resources(template, "AWS::EC2::SecurityGroup")
+    logical_id = next(name for name, group in groups.items() if "-operator-" in group["GroupName"])
+    assert "SecurityGroupIngress" not in groups[logical_id]
+    rules = resources(template, "AWS::EC2::SecurityGroupIngress").values()
+    assert not any(rule["GroupId"]["Fn::GetAtt"][0] == logical_id for rule in rules)
 
 
 def test_contract_lists_subnets_in_the_order_of_zones(made: tuple[Template, PaymentNetwork]) -> None:

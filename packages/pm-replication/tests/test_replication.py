@@ -27,6 +27,7 @@ PROPS = DatabaseReplicationProps(
     target=TARGET,
     tables=("public.payments", "public.ledger_entries"),
     instance_class="dms.r5.large",
+    storage_gib=50,
     engine_version="3.6.1",
     multi_az=True,
     ssl_mode="require",
@@ -162,6 +163,34 @@ def test_tasks_move_data_in_their_direction(
     assert identifier_of(template, tasks[task]["TargetEndpointArn"]) == f"endpoint-{writer}-target-dev1"
 
 
+def test_every_task_compares_rows_and_a_cdc_task_at_leisure(tasks: dict[str, Resource]) -> None:
+    validations = {
+        name: json.loads(task["ReplicationTaskSettings"])["ValidationSettings"] for name, task in tasks.items()
+    }
+    assert all(validation["EnableValidation"] for validation in validations.values())
+    threads = {name: validation["ThreadCount"] for name, validation in validations.items()}
+    assert threads["forward"] == threads["reverse"] < threads["load"]
+
+
+def test_validation_can_be_left_out() -> None:
+    stack = cdk.Stack(cdk.App(), "Other", env=cdk.Environment(region="us-east-1"))
+    template = synthesize(stack, "Replication", replace(PROPS, validation=False))
+    for task in template.find_resources("AWS::DMS::ReplicationTask").values():
+        settings = json.loads(task["Properties"]["ReplicationTaskSettings"])
+        assert settings["ValidationSettings"] == {"EnableValidation": False}
+
+
+def test_nothing_of_dms_is_left_in_the_schema_of_the_payments(
+    tasks: dict[str, Resource], endpoints: dict[str, Resource]
+) -> None:
+    for task in tasks.values():
+        settings = json.loads(task["ReplicationTaskSettings"])
+        assert settings["ControlTablesSettings"]["ControlSchema"] == "pm_control"
+    for endpoint in endpoints.values():
+        if endpoint["EndpointType"] == "source":
+            assert endpoint["PostgreSqlSettings"]["HeartbeatSchema"] == "pm_control"
+
+
 def test_every_task_replicates_the_tables_and_the_marker(tasks: dict[str, Resource]) -> None:
     assert set(tasks) == {"load", "forward", "reverse"}
     for task in tasks.values():
@@ -184,6 +213,24 @@ def test_dms_may_read_exactly_one_secret_with_exactly_its_key(template: Template
     )
     statements = policy["PolicyDocument"]["Statement"]
     assert {statement["Resource"] for statement in statements} == {database.secret_arn, database.key_arn}
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_endpoints_wait_for_the_permission_to_read_their_secret(template: Template, side: str) -> None:
+    """DMS reads the secret when the endpoint is made."""
+    (policy,) = (
+        name
+        for name, resource in template.find_resources("AWS::IAM::ManagedPolicy").items()
+        if resource["Properties"]["ManagedPolicyName"] == f"policy-dms-{side}-target-dev1"
+    )
+    of_side = [
+        resource
+        for resource in template.find_resources("AWS::DMS::Endpoint").values()
+        if resource["Properties"]["EndpointIdentifier"].startswith(f"endpoint-{side}-")
+    ]
+    assert len(of_side) == {"source": 3, "target": 2}[side]
+    for endpoint in of_side:
+        assert policy in endpoint["DependsOn"]
 
 
 def test_instance_and_subnet_group_wait_for_the_account_wide_roles(template: Template) -> None:

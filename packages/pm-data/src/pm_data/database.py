@@ -73,6 +73,7 @@ class PaymentDatabaseProps:
         storage_gib: Allocated gp3 storage, 20 to 65536.
         multi_az: Whether a standby runs in a second zone.
         backup_days: Retention of automated backups and reach of point-in-time recovery, 1 to 35.
+        max_connections: How many sessions the server takes, 100 to 5000.
         require_tls: Whether the server refuses connections in clear text.
         log_retention_days: Retention of the exported logs.
 
@@ -93,6 +94,7 @@ class PaymentDatabaseProps:
     storage_gib: int = 100
     multi_az: bool = True
     backup_days: int = 14
+    max_connections: int = 1000
     require_tls: bool = True
     log_retention_days: int = 30
 
@@ -104,27 +106,29 @@ class PaymentDatabaseProps:
             raise DatabasePropsError(f"databaseStorageGib {self.storage_gib}: gp3 takes 20 to 65536")
         if not 1 <= self.backup_days <= 35:
             raise DatabasePropsError(f"databaseBackupDays {self.backup_days}: point-in-time recovery takes 1 to 35")
+        if not 100 <= self.max_connections <= 5000:
+            raise DatabasePropsError(f"databaseMaxConnections {self.max_connections}: take 100 to 5000")
 
 
-def _acknowledge(instance: rds.DatabaseInstance) -> None:
+def _acknowledge(instance: rds.DatabaseInstance, backup_days: int) -> None:
     acknowledge(
         instance,
         "AwsSolutions-RDS10",
         "NIST.800.53.R5-RDSInstanceDeletionProtectionEnabled",
-        reason="Required: every resource can be destroyed without a person. Who may delete the stack is up to IAM, and "
-        " backups taken elsewhere (docs/security.md) are not touched by it.",
+        reason="Required: every resource can be destroyed without a person. IAM says who may delete the stack; a "
+        "manual snapshot, which RDS keeps, is taken by that person before (docs/deploying.md).",
     )
     acknowledge(
         instance,
         "AwsSolutions-RDS11",
-        reason="The port is no secret: the instance is in isolated subnets, and its security group admits three groups "
-        "of ours and no address.",
+        reason="The port is no secret: the instance is in isolated subnets, and its security group admits groups of "
+        "ours and no address.",
     )
     acknowledge(
         instance,
         "NIST.800.53.R5-RDSInBackupPlan",
-        reason="RDS's own automated backups reach back 14 days to any second; a plan of AWS Backup would keep copies "
-        "after the stack is destroyed, which is forbidden here.",
+        reason=f"RDS's own automated backups reach back {backup_days} days to any second; a plan of AWS Backup would "
+        "keep copies after the stack is destroyed, which is forbidden here.",
     )
     acknowledge(
         instance,
@@ -142,7 +146,7 @@ class PaymentDatabase(Construct):
     Attributes:
         instance: The database.
         master_secret: The master user's secret, complete once the instance exists.
-        secrets: Each login role's secret (pm_app, pm_dms, pm_cutover), likewise.
+        secrets: Each login role's secret (pm_app, pm_dms, pm_cutover, pm_status), likewise.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: PaymentDatabaseProps) -> None:
@@ -204,7 +208,7 @@ class PaymentDatabase(Construct):
             cloudwatch_logs_exports=list(_LOG_EXPORTS),
         )
         instance.node.add_dependency(*log_groups)
-        _acknowledge(instance)
+        _acknowledge(instance, props.backup_days)
         if instance.secret is None:
             raise AssertionError("an instance made with a secret has one")
         self.instance: rds.IDatabaseInstance = instance
@@ -245,7 +249,7 @@ class PaymentDatabase(Construct):
             role,
             f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_MONITORING_POLICY}]",
             reason="RDS documents exactly this policy for Enhanced Monitoring and maintains it with the service; it "
-            "may write to the log group RDSOSMetrics and nothing else.",
+            "may write to log groups whose names begin with RDS and nothing else.",
         )
         return role
 
@@ -261,6 +265,8 @@ class PaymentDatabase(Construct):
                 # Static: it takes effect because the group is there when the instance is made.
                 "rds.logical_replication": "1",
                 "rds.force_ssl": "1" if props.require_tls else "0",
+                # Known, so that an alarm can ring before the last one is taken; RDS derives its own from the memory.
+                "max_connections": str(props.max_connections),
                 # Both directions, DMS's own and one to spare for a repeated start.
                 "max_replication_slots": "20",
                 "max_wal_senders": "20",

@@ -11,8 +11,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from pm_core.cdk import Placement, ResourceFunction
-from pm_data.functions import FUNCTIONS, VENDORED
+from pm_core.cdk import PG8000, Placement, ResourceFunction
+from pm_data.functions import FUNCTIONS
 
 _TIMEOUT_SECONDS = 300
 
@@ -63,7 +63,7 @@ class DatabaseRoles(Construct):
             qualifier="database-roles",
             code=FUNCTIONS,
             module="database_roles",
-            vendored=VENDORED,
+            vendored=PG8000,
             description="Makes the roles of the payment database",
             key=props.key,
             log_retention_days=props.log_retention_days,
@@ -91,4 +91,3 @@ class DatabaseRoles(Construct):
                 "Definition": hashlib.sha256((FUNCTIONS / "grants.py").read_bytes()).hexdigest()[:16],
             },
         )
-        self.resource.node.add_dependency(provider)

@@ -51,6 +51,7 @@ class DefaultGroup(Construct):
             key=key,
             log_retention_days=log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            unnamed="ec2:DescribeSecurityGroups takes no resource: EC2 knows no ARN to narrow it to.",
         )
         group_arn = cdk.Stack.of(self).format_arn(service="ec2", resource="security-group", resource_name=group_id)
         provider.allow(
@@ -62,7 +63,6 @@ class DefaultGroup(Construct):
             # EC2 has no resource-level permission for this action.
             iam.PolicyStatement(sid="Look", actions=["ec2:DescribeSecurityGroups"], resources=["*"]),
         )
-        provider.acknowledge_wildcard("ec2:DescribeSecurityGroups takes no resource: EC2 knows no ARN to narrow it to.")
         self.resource = cdk.CustomResource(
             self,
             "Resource",
@@ -71,4 +71,3 @@ class DefaultGroup(Construct):
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
             properties={"GroupId": group_id},
         )
-        self.resource.node.add_dependency(provider)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from math import ceil, log2
-from typing import Literal
+from typing import Literal, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from pm_core import NetworkContract, resource_name
-from pm_core.cdk import CustomerKey, acknowledge, encrypted_log_group
+from pm_core.cdk import CustomerKey, acknowledge, acknowledge_lint, encrypted_log_group
 from pm_network.default_group import DefaultGroup
 from pm_network.security_groups import SecurityGroups
 
@@ -114,6 +114,12 @@ class PaymentNetwork(Construct):
             for index, subnet in enumerate(self._subnets(kind), start=1):
                 name = resource_name("vpc", props.environment, props.suffix, qualifier=f"{kind}-{index}")
                 cdk.Tags.of(subnet).add("Name", name, priority=200)
+                acknowledge_lint(
+                    cast(ec2.CfnSubnet, subnet.node.default_child),
+                    "W3010",
+                    reason="The zones are a setting, so that synthesis asks no account for them and both environments "
+                    "share them: traffic between peered networks stays inside a zone.",
+                )
         for subnet in self.vpc.public_subnets:
             acknowledge(
                 subnet.node.find_child("DefaultRoute"),
@@ -155,6 +161,7 @@ class PaymentNetwork(Construct):
             isolated_route_table_ids=tuple(subnet.route_table.route_table_id for subnet in self._subnets("isolated")),
             replication_security_group_id=groups.replication.security_group_id,
             function_security_group_id=groups.functions.security_group_id,
+            operator_security_group_id=groups.operator.security_group_id,
         )
 
     def _subnets(self, kind: SubnetKind) -> list[ec2.ISubnet]:

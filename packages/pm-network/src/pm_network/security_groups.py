@@ -17,10 +17,11 @@ class SecurityGroups(Construct):
     Attributes:
         load_balancer: Open to the world on 443, and on 80 for the redirect; reaches the service.
         service: Reached by the load balancer; reaches the database and the AWS APIs.
-        database: Reached by service, replication and functions; reaches nothing.
+        database: Reached by service, replication, functions and operator; reaches nothing.
         replication: Reaches the database and the AWS APIs; reached by nothing.
         functions: Of Lambda functions that work in the database: roles, rotation, status. As replication.
-        endpoints: Of the interface endpoints; reached by the three that call AWS APIs.
+        operator: Of tasks that run `pm`. As replication.
+        endpoints: Of the interface endpoints; reached by the four that call AWS APIs.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.Vpc, environment: str, suffix: str) -> None:
@@ -41,6 +42,7 @@ class SecurityGroups(Construct):
         self.database = group("Database", "database", "Payment database")
         self.replication = group("Replication", "replication", "DMS replication instance")
         self.functions = group("Functions", "functions", "Functions that work in the database")
+        self.operator = group("Operator", "operator", "Tasks that run pm")
         self.endpoints = group("Endpoints", "endpoints", "Interface endpoints of AWS APIs")
 
         world = ec2.Peer.any_ipv4()
@@ -59,6 +61,7 @@ class SecurityGroups(Construct):
             (self.service, "Service"),
             (self.replication, "Replication"),
             (self.functions, "Functions"),
+            (self.operator, "Operator"),
         ):
             caller.connections.allow_to(self.database, ec2.Port.tcp(POSTGRES_PORT), f"{name} to the database")
             self.endpoints.add_ingress_rule(caller, ec2.Port.tcp(HTTPS_PORT), f"{name} to AWS APIs")

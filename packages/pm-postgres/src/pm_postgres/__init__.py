@@ -1,10 +1,11 @@
 """Real PostgreSQL servers from PyPI binaries, and child processes that die with their parent."""
 
-from pm_postgres.binaries import Binaries, PostgresMissingError, find_binaries
+from pm_postgres.binaries import BIN_VARIABLE, Binaries, PostgresMissingError, find_binaries
 from pm_postgres.children import free_port, spawn
 from pm_postgres.server import PostgresServer, PostgresStartError
 
 __all__ = [
+    "BIN_VARIABLE",
     "Binaries",
     "PostgresMissingError",
     "PostgresServer",

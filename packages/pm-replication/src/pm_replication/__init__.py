@@ -4,6 +4,7 @@ from pm_replication.database import DmsSslMode, ReplicatedDatabase, SecretAccess
 from pm_replication.link import EnvironmentLink, EnvironmentLinkProps, LinkedNetwork
 from pm_replication.mappings import MappingError, table_mappings
 from pm_replication.replication import (
+    CONTROL_SCHEMA,
     FORWARD_SLOT,
     MARKER_TABLE,
     REVERSE_SLOT,
@@ -24,6 +25,7 @@ __all__ = [
     "ReplicatedDatabase",
     "DmsSslMode",
     "PropsError",
+    "CONTROL_SCHEMA",
     "FORWARD_SLOT",
     "REVERSE_SLOT",
     "MARKER_TABLE",

@@ -78,12 +78,14 @@ class EndpointOptions:
         certificate_arn: DMS certificate that holds the database's CA; needed by the verifying modes.
         key_arn: KMS key for DMS's own copy of the connection parameters.
         slot_plugin: Output plugin of the replication slots.
+        artifacts_schema: Where DMS keeps what its heartbeat needs in the database that it reads.
     """
 
     ssl_mode: DmsSslMode
     certificate_arn: str | None
     key_arn: str
     slot_plugin: str
+    artifacts_schema: str
 
 
 def reader_endpoint(
@@ -113,6 +115,7 @@ def reader_endpoint(
         # An idle source would keep its write-ahead log for ever.
         heartbeat_enable=True,
         heartbeat_frequency=1,
+        heartbeat_schema=options.artifacts_schema,
         # Booleans would otherwise travel as varchar(5).
         map_boolean_as_boolean=True,
         fail_tasks_on_lob_truncation=True,

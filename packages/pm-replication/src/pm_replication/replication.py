@@ -25,8 +25,13 @@ from pm_replication.task_settings import task_settings
 # Replication slots; the engine makes them before it starts the tasks that read them.
 FORWARD_SLOT = "pm_forward"
 REVERSE_SLOT = "pm_reverse"
+# The engine's schema, in both databases before a task starts and dropped with everything in it by `pm finish`.
+CONTROL_SCHEMA = "pm_control"
 # A row in this table, arrived on the other side, proves that everything written before it has arrived too.
-MARKER_TABLE = "pm_control.marker"
+MARKER_TABLE = f"{CONTROL_SCHEMA}.marker"
+# A CDC task compares every row anew when it starts, on a writer that has just been opened: at leisure.
+_LOAD_VALIDATION_THREADS = 5
+_CDC_VALIDATION_THREADS = 2
 
 
 class PropsError(ValueError):
@@ -52,6 +57,7 @@ class DatabaseReplicationProps:
         ssl_mode: How the endpoints connect.
         certificate_arn: DMS certificate with the databases' CA; needed by ``verify-ca`` and ``verify-full``.
         slot_plugin: Output plugin of the replication slots.
+        validation: Whether each task compares the rows that it replicates with their source.
         service_roles: Whether to create the account-wide roles of DMS.
         may_reload: Whether an update may replace tasks, which loads every row anew.
         log_retention_days: Retention of the log groups.
@@ -70,10 +76,11 @@ class DatabaseReplicationProps:
     instance_class: str
     engine_version: str
     multi_az: bool
-    storage_gib: int = 50
+    storage_gib: int
     ssl_mode: DmsSslMode
     certificate_arn: str | None = None
     slot_plugin: str
+    validation: bool = True
     service_roles: bool
     may_reload: bool = False
     log_retention_days: int
@@ -86,7 +93,7 @@ class DatabaseReplicationProps:
 
 
 class DatabaseReplication(Construct):
-    """A replication instance, four endpoints and three tasks.
+    """A replication instance, five endpoints and three tasks.
 
     ``load`` (full load and CDC, source to target), ``reverse`` (CDC, target to source) and ``forward`` (CDC, source to
     target again, after a rollback). CloudFormation creates tasks stopped; the engine starts them. Deleting the stack
@@ -166,6 +173,7 @@ class DatabaseReplication(Construct):
             certificate_arn=props.certificate_arn,
             key_arn=self.key.key_arn,
             slot_plugin=props.slot_plugin,
+            artifacts_schema=CONTROL_SCHEMA,
         )
         source_access = SecretAccess(
             self,
@@ -258,6 +266,7 @@ class DatabaseReplication(Construct):
     def _task(
         self, construct_id: str, name: str, migration_type: str, reader: dms.CfnEndpoint, writer: dms.CfnEndpoint
     ) -> dms.CfnReplicationTask:
+        threads = _CDC_VALIDATION_THREADS if migration_type == "cdc" else _LOAD_VALIDATION_THREADS
         return dms.CfnReplicationTask(
             self,
             construct_id,
@@ -267,5 +276,7 @@ class DatabaseReplication(Construct):
             source_endpoint_arn=reader.ref,
             target_endpoint_arn=writer.ref,
             table_mappings=table_mappings((*self._props.tables, MARKER_TABLE)),
-            replication_task_settings=task_settings(),
+            replication_task_settings=task_settings(
+                control_schema=CONTROL_SCHEMA, validation_threads=threads if self._props.validation else 0
+            ),
         )

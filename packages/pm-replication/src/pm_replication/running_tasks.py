@@ -66,12 +66,12 @@ class RunningTasks(Construct):
             key=props.key,
             log_retention_days=props.log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            unnamed="dms:DescribeReplicationTasks takes no resource: DMS knows no ARN for it.",
         )
         provider.allow(
             # DMS has no resource-level permission for this action.
             iam.PolicyStatement(sid="Look", actions=["dms:DescribeReplicationTasks"], resources=["*"]),
         )
-        provider.acknowledge_wildcard("dms:DescribeReplicationTasks takes no resource: DMS knows no ARN for it.")
         common = {"Tasks": list(props.tasks), "Definition": hashlib.sha256(props.definition.encode()).hexdigest()[:16]}
         before = self._resource(
             "Before",
@@ -115,7 +115,7 @@ class RunningTasks(Construct):
     def _resource(
         self, construct_id: str, provider: ResourceFunction, kind: str, properties: Mapping[str, object]
     ) -> cdk.CustomResource:
-        resource = cdk.CustomResource(
+        return cdk.CustomResource(
             self,
             construct_id,
             resource_type=kind,
@@ -123,5 +123,3 @@ class RunningTasks(Construct):
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
             properties=properties,
         )
-        resource.node.add_dependency(provider)
-        return resource

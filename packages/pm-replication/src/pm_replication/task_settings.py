@@ -7,18 +7,31 @@ from typing import Any
 _LOGGED_COMPONENTS = ("SOURCE_UNLOAD", "SOURCE_CAPTURE", "TARGET_LOAD", "TARGET_APPLY", "TASK_MANAGER")
 
 
-def task_settings(*, lob_max_kib: int = 64) -> str:
+# A row is called different only once it has been so for as long, so that one that is still under way is not.
+_FAILURE_DELAY_MINUTES = 5
+# More different rows than that are one cause, not a thousand: comparing on would only burden both databases.
+_FAILURES_AT_MOST = 1_000
+_THREADS_AT_MOST = 20
+
+
+def task_settings(*, control_schema: str, validation_threads: int = 0, lob_max_kib: int = 64) -> str:
     """Settings of a task that loads into existing tables and stops rather than lose or truncate a row.
 
     Args:
+        control_schema: Where on the target DMS keeps its own tables, ``awsdms_*``; by default that would be ``public``.
+        validation_threads: How many threads compare each row of the target with the source, while the task runs and
+            after it has loaded a table; 0 compares nothing, 20 at the most.
         lob_max_kib: The longest text, bytea or jsonb value that is replicated, in KiB, 1 to 102400. The reader
             endpoint fails the task on a longer one (``FailTasksOnLobTruncation``), it never truncates.
 
     Raises:
-        ValueError: ``lob_max_kib`` is out of range.
+        ValueError: ``validation_threads`` or ``lob_max_kib`` is out of range.
 
-    Source: AWS DMS user guide, "Specifying task settings".
+    Source: AWS DMS user guide, "Specifying task settings", "Data validation task settings", "Control table task
+    settings".
     """
+    if not 0 <= validation_threads <= _THREADS_AT_MOST:
+        raise ValueError(f"validation_threads {validation_threads}: take 0 (no validation) to {_THREADS_AT_MOST}")
     if not 1 <= lob_max_kib <= 102_400:
         raise ValueError(f"lob_max_kib {lob_max_kib}: limited LOB mode takes 1 to 102400 KiB")
     settings: dict[str, Any] = {
@@ -73,7 +86,18 @@ def task_settings(*, lob_max_kib: int = 64) -> str:
             "HandleSourceTableTruncated": False,
             "HandleSourceTableAltered": False,
         },
-        # Rows are compared by `pm verify`, which reads both databases itself.
+        "ControlTablesSettings": {"ControlSchema": control_schema},
         "ValidationSettings": {"EnableValidation": False},
     }
+    if validation_threads:
+        settings["ValidationSettings"] = {
+            "EnableValidation": True,
+            "ValidationMode": "ROW_LEVEL",
+            "ThreadCount": validation_threads,
+            "RecordFailureDelayInMinutes": _FAILURE_DELAY_MINUTES,
+            "FailureMaxCount": _FAILURES_AT_MOST,
+            "TableFailureMaxCount": _FAILURES_AT_MOST,
+            # A text, bytea or jsonb value that differs is a difference.
+            "SkipLobColumns": False,
+        }
     return json.dumps(settings, separators=(",", ":"))

@@ -18,14 +18,12 @@ class PaymentCertificateProps:
         record_name: The payment service's name.
         zone_name: The zone that the name is in.
         hosted_zone_id: That zone, where ACM's validation record is made.
-        certificate_arn: An existing certificate, which is used and never deleted; None requests one.
     """
 
     name: str
     record_name: str
     zone_name: str
     hosted_zone_id: str
-    certificate_arn: str | None = None
 
 
 class PaymentCertificate(Construct):
@@ -41,9 +39,6 @@ class PaymentCertificate(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: PaymentCertificateProps) -> None:
         super().__init__(scope, construct_id)
-        if props.certificate_arn is not None:
-            self.contract = CertificateContract(certificate_arn=props.certificate_arn)
-            return
         zone = route53.PublicHostedZone.from_public_hosted_zone_attributes(
             self, "Zone", hosted_zone_id=props.hosted_zone_id, zone_name=props.zone_name
         )

@@ -63,4 +63,3 @@ class EmptiedZone(Construct):
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
             properties={"HostedZoneId": zone.hosted_zone_id},
         )
-        self.resource.node.add_dependency(provider)

@@ -1,14 +1,10 @@
 """The function behind DatabaseRoles: makes the roles in the database with the passwords of their secrets."""
 
 import base64
-import json
-import os
 import ssl
 import time
-import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -17,6 +13,7 @@ from pg8000.native import Connection, DatabaseError
 from scramp import ScramMechanism  # type: ignore[import-untyped]  # ships no type information
 
 from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.database_access import Credentials, SecretError, tls
 
 from .grants import CLONES, LOGIN_ROLES, creation, privileges
 
@@ -28,54 +25,12 @@ _RETRY_SECONDS = 2.0
 _AWS = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 5, "mode": "standard"})
 
 
-class SecretError(ValueError):
-    """A secret does not hold what it should; the message never holds what it does."""
-
-
 class UnreachableError(TimeoutError):
     """The database did not accept a connection in time."""
 
 
 class RoleError(RuntimeError):
     """PostgreSQL refused a statement; the message names it without the password that it may carry."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """One secret's content.
-
-    Attributes:
-        host: Address of the database.
-        port: Its TCP port.
-        dbname: Its name.
-        username: Who logs in.
-        password: With what; not shown in a representation.
-    """
-
-    host: str
-    port: int
-    dbname: str
-    username: str
-    password: str = field(repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From a secret's JSON object.
-
-        Raises:
-            SecretError: A key is missing, which is what an unattached secret looks like.
-        """
-        content = json.loads(text)
-        try:
-            return cls(
-                host=content["host"],
-                port=int(content["port"]),
-                dbname=content["dbname"],
-                username=content["username"],
-                password=content["password"],
-            )
-        except KeyError as error:
-            raise SecretError(f"a database secret has no {error}: is it attached to the instance?") from None
 
 
 def scram_verifier(password: str) -> str:
@@ -87,30 +42,6 @@ def scram_verifier(password: str) -> str:
     salt, stored_key, server_key, iterations = mechanism.make_auth_info(password, iteration_count=_SCRAM_ITERATIONS)
     text = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
     return f"SCRAM-SHA-256${iterations}:{text[0]}${text[1]}:{text[2]}"
-
-
-def tls(mode: str) -> ssl.SSLContext | None:
-    """The TLS that an ssl mode asks for: disable, require, verify-ca or verify-full.
-
-    The authorities of RDS are not in any operating system's store. They are read from AWS at run time, over a
-    connection that is itself verified, and so never go stale.
-    """
-    if mode == "disable":
-        return None
-    context = ssl.create_default_context()
-    if mode == "require":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    region = os.environ["AWS_REGION"]
-    bundle = f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
-    with urllib.request.urlopen(bundle, timeout=_CONNECT_SECONDS) as response:
-        context.load_verify_locations(cadata=response.read().decode())
-    context.check_hostname = mode == "verify-full"
-    # Python 3.13 asks more of an authority's certificate than RFC 5280 lets RDS's older ones say; the chain and, for
-    # verify-full, the name are verified all the same.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def connect(master: Credentials, *, ssl_context: ssl.SSLContext | None, seconds: float) -> Connection:

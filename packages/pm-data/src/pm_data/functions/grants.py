@@ -6,8 +6,8 @@ from pg8000.native import identifier, literal
 
 OWNER = "pm_owner"
 # The roles that log in; each has a secret of its own.
-APP, DMS, CUTOVER = "pm_app", "pm_dms", "pm_cutover"
-LOGIN_ROLES = (APP, DMS, CUTOVER)
+APP, DMS, CUTOVER, STATUS = "pm_app", "pm_dms", "pm_cutover", "pm_status"
+LOGIN_ROLES = (APP, DMS, CUTOVER, STATUS)
 # The other one of two users that alternate when a secret is rotated: it may what the first one may.
 CLONES = {APP: f"{APP}_clone", DMS: f"{DMS}_clone"}
 _ALL_LOGINS = (*LOGIN_ROLES, *CLONES.values())
@@ -47,6 +47,7 @@ def privileges(database: str) -> Iterator[str]:
     """
     name = identifier(database)
     logins = ", ".join(identifier(role) for role in _ALL_LOGINS)
+    workers = ", ".join(identifier(role) for role in _ALL_LOGINS if role != STATUS)
     yield f"GRANT {OWNER} TO CURRENT_USER"
     for member, groups in _MEMBERSHIPS.items():
         for group in groups:
@@ -58,13 +59,16 @@ def privileges(database: str) -> Iterator[str]:
     yield f"GRANT TEMPORARY ON DATABASE {name} TO {DMS}, {CUTOVER}"
     yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
     yield f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}"
-    yield f"GRANT USAGE ON SCHEMA public TO {logins}"
+    # pm_status only logs in: the fence words that it reads are open to everybody who may.
+    yield f"GRANT USAGE ON SCHEMA public TO {workers}"
     # Apply sessions switch triggers off; needs PostgreSQL 15, where parameters can be granted.
     yield f"GRANT SET ON PARAMETER session_replication_role TO {DMS}"
     # Every session of DMS passes triggers and foreign keys, the load's too: an endpoint's AfterConnectScript is
     # documented for changes only.
     for role in (DMS, CLONES[DMS]):
         yield f"ALTER ROLE {role} SET session_replication_role = replica"
+    # DMS makes tables for itself: whichever of the two made them, after the next rotation the other one writes them.
+    yield f"ALTER ROLE {CLONES[DMS]} SET role = {DMS}"
 
     yield f"SET LOCAL ROLE {OWNER}"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}"
