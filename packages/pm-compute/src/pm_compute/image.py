@@ -62,7 +62,7 @@ class ExistingImage(Construct):
         provider.allow(
             iam.PolicyStatement(sid="Look", actions=["ecr:DescribeImages"], resources=[props.repository_arn])
         )
-        resource = cdk.CustomResource(
+        cdk.CustomResource(
             self,
             "Resource",
             resource_type="Custom::ExistingImage",
@@ -74,4 +74,3 @@ class ExistingImage(Construct):
                 "ImageTag": props.tag,
             },
         )
-        resource.node.add_dependency(provider)

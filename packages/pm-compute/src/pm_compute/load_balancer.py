@@ -151,7 +151,7 @@ class ServiceLoadBalancer(Construct):
             self.load_balancer,
             "PCI.DSS.321-ALBWAFEnabled",
             "NIST.800.53.R5-ALBWAFEnabled",
-            reason="Generic rules judge requests by content and would refuse some payments. The service takes four "
-            "requests of a fixed shape and validates each; a company that must have a firewall associates its own web "
-            "ACL with this load balancer, outside of the migration (docs/deploying.md).",
+            reason="Generic rules judge requests by content and would refuse some payments. The service takes a "
+            "few requests of a fixed shape and validates each; a company that must have a firewall associates its own "
+            "web ACL with this load balancer, outside of the migration (docs/deploying.md).",
         )

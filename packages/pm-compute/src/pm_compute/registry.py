@@ -1,4 +1,4 @@
-"""Where the payment service's images are kept."""
+"""Where the images of one program are kept."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from pm_compute.errors import PropsError
-from pm_core import RegistryContract, resource_name
+from pm_core import resource_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentRegistryProps:
+class ImageRegistryProps:
     """What a registry needs to know.
 
     Attributes:
         environment: source or target.
         suffix: The deployment's environmentSuffix.
+        program: Whose images, for example ``payments``; in the names of repository and key alias.
         kept_images: How many tagged images are kept for rolling back, at least 2. Default 50.
         untagged_days: Days until an image without a tag is removed. Default 7.
 
@@ -29,6 +30,7 @@ class PaymentRegistryProps:
 
     environment: str
     suffix: str
+    program: str
     kept_images: int = 50
     untagged_days: int = 7
 
@@ -37,21 +39,20 @@ class PaymentRegistryProps:
             raise PropsError(f"kept_images {self.kept_images}: keep at least 2, the running one and its predecessor")
 
 
-class PaymentRegistry(Construct):
+class ImageRegistry(Construct):
     """An encrypted repository whose tags never change meaning, scanned on push, emptied when it is deleted.
 
     Attributes:
         repository: The repository.
-        contract: What the registry tier publishes.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, props: PaymentRegistryProps) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, props: ImageRegistryProps) -> None:
         super().__init__(scope, construct_id)
         key = kms.Key(
             self,
             "Key",
-            alias=resource_name("alias", props.environment, props.suffix, qualifier="registry"),
-            description="Images of the payment service",
+            alias=resource_name("alias", props.environment, props.suffix, qualifier=f"{props.program}-registry"),
+            description=f"Images of {props.program}",
             enable_key_rotation=True,
             pending_window=cdk.Duration.days(7),
             removal_policy=cdk.RemovalPolicy.DESTROY,
@@ -59,7 +60,7 @@ class PaymentRegistry(Construct):
         self.repository: ecr.IRepository = ecr.Repository(
             self,
             "Repository",
-            repository_name=resource_name("repository", props.environment, props.suffix, qualifier="payments"),
+            repository_name=resource_name("repository", props.environment, props.suffix, qualifier=props.program),
             image_tag_mutability=ecr.TagMutability.IMMUTABLE,
             image_scan_on_push=True,
             encryption=ecr.RepositoryEncryption.KMS,
@@ -80,7 +81,4 @@ class PaymentRegistry(Construct):
                     max_image_count=props.kept_images,
                 ),
             ],
-        )
-        self.contract = RegistryContract(
-            repository_name=self.repository.repository_name, repository_uri=self.repository.repository_uri
         )

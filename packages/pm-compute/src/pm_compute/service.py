@@ -12,6 +12,7 @@ from constructs import Construct
 from pm_compute.errors import PropsError
 from pm_compute.image import ExistingImage, ExistingImageProps
 from pm_compute.load_balancer import CONTAINER_PORT, ServiceLoadBalancer, ServiceLoadBalancerProps
+from pm_compute.roles import execution_role, task_role
 from pm_core import ComputeContract, resource_name
 from pm_core.cdk import CustomerKey, acknowledge, encrypted_log_group
 from pm_core.names import ResourceType
@@ -173,42 +174,29 @@ class PaymentService(Construct):
         return resource_name(resource_type, self._props.environment, self._props.suffix, qualifier=qualifier)
 
     def _task_role(self) -> iam.Role:
-        candidates = self._props.candidates
-        return self._role(
+        props = self._props
+        made = task_role(
+            self,
             "TaskRole",
-            "payments-task",
-            "The payment service reads its databases' secrets",
-            iam.PolicyStatement(
-                sid="ReadSecrets",
-                actions=["secretsmanager:GetSecretValue"],
-                resources=[candidate.secret_arn for candidate in candidates],
-            ),
-            iam.PolicyStatement(
-                sid="DecryptSecrets",
-                actions=["kms:Decrypt"],
-                resources=[candidate.key_arn for candidate in candidates],
-            ),
+            environment=props.environment,
+            suffix=props.suffix,
+            qualifier="payments-task",
+            description="The payment service reads its databases' secrets",
+            statements=[
+                iam.PolicyStatement(
+                    sid="ReadSecrets",
+                    actions=["secretsmanager:GetSecretValue"],
+                    resources=[candidate.secret_arn for candidate in props.candidates],
+                ),
+                iam.PolicyStatement(
+                    sid="DecryptSecrets",
+                    actions=["kms:Decrypt"],
+                    resources=[candidate.key_arn for candidate in props.candidates],
+                ),
+            ],
         )
-
-    def _role(self, construct_id: str, qualifier: str, description: str, *statements: iam.PolicyStatement) -> iam.Role:
-        """A role for tasks. The service waits for its policy, or the first task could start without it."""
-        role = iam.Role(
-            self,
-            construct_id,
-            role_name=self._name("role", qualifier),
-            description=description,
-            assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"),
-        )
-        policy = iam.ManagedPolicy(
-            self,
-            f"{construct_id}Policy",
-            managed_policy_name=self._name("policy", qualifier),
-            description=description,
-            roles=[role],
-            statements=list(statements),
-        )
-        self._policies.append(policy)
-        return role
+        self._policies.append(made.policy)
+        return made.role
 
     def _log_group(self) -> logs.LogGroup:
         return encrypted_log_group(
@@ -220,30 +208,20 @@ class PaymentService(Construct):
         )
 
     def _execution_role(self, log_group: logs.ILogGroup) -> iam.IRole:
-        role = self._role(
-            "ExecutionRole",
-            "payments-execution",
-            "ECS pulls the payment service's image and writes its logs",
-            iam.PolicyStatement(
-                sid="Pull",
-                actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                resources=[self._props.repository_arn],
-            ),
-            iam.PolicyStatement(sid="LogIn", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-            iam.PolicyStatement(
-                sid="Log",
-                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                resources=[log_group.log_group_arn],
-            ),
+        props = self._props
+        made = execution_role(
+            self,
+            environment=props.environment,
+            suffix=props.suffix,
+            program="payments",
+            # Another text would replace the policy, which has a name: CloudFormation cannot do that.
+            description="ECS pulls the payment service's image and writes its logs",
+            repository_arn=props.repository_arn,
+            log_group=log_group,
         )
-        acknowledge(
-            self._policies[-1],
-            "AwsSolutions-IAM5[Resource::*]",
-            reason="ecr:GetAuthorizationToken takes no resource: the token is the account's, and what it may be used "
-            "for is the one repository of the other statement.",
-        )
+        self._policies.append(made.policy)
         # CDK adds nothing: a policy of its own could come after the first task was started.
-        return role.without_policy_updates()
+        return made.role.without_policy_updates()
 
     def _task_definition(self) -> ecs.FargateTaskDefinition:
         props = self._props
