@@ -1,29 +1,43 @@
-"""MigrationDashboard and MigrationAlarms: what a person must see during a migration."""
+"""What a person must see and hear during a migration: dashboards, alarms, events, and a status endpoint."""
 
-from pm_observability.alarms import LAG_LIMIT_SECONDS, MigrationAlarms, MigrationAlarmsProps
-from pm_observability.dashboard import MigrationDashboard, MigrationDashboardProps
+from pm_observability.alarms import RUNBOOK, UNSAFE, MigrationAlarms, MigrationAlarmsProps
+from pm_observability.environment_dashboard import EnvironmentDashboard, EnvironmentDashboardProps
+from pm_observability.events import ServiceEvents, ServiceEventsProps
+from pm_observability.lines import LAG_LIMIT_SECONDS
 from pm_observability.metrics import (
+    MonitoredCertificate,
     MonitoredDatabase,
     MonitoredEndpoint,
+    MonitoredEnvironment,
     MonitoredLogs,
     MonitoredReplication,
     MonitoredService,
 )
-from pm_observability.status import ReplicationStatus, ReplicationStatusProps
+from pm_observability.migration_dashboard import MigrationDashboard, MigrationDashboardProps
+from pm_observability.status import AskedDatabase, ReplicationStatus, ReplicationStatusProps
 from pm_observability.topic import AlarmTopic
 
 __all__ = [
+    "EnvironmentDashboard",
+    "EnvironmentDashboardProps",
     "MigrationDashboard",
     "MigrationDashboardProps",
     "MigrationAlarms",
     "MigrationAlarmsProps",
     "AlarmTopic",
+    "ServiceEvents",
+    "ServiceEventsProps",
     "ReplicationStatus",
     "ReplicationStatusProps",
+    "AskedDatabase",
+    "MonitoredCertificate",
     "MonitoredDatabase",
     "MonitoredEndpoint",
+    "MonitoredEnvironment",
     "MonitoredLogs",
     "MonitoredReplication",
     "MonitoredService",
     "LAG_LIMIT_SECONDS",
+    "RUNBOOK",
+    "UNSAFE",
 ]

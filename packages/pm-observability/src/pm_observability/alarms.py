@@ -8,24 +8,19 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from pm_core import resource_name
-from pm_observability.metrics import (
-    MonitoredDatabase,
-    MonitoredEndpoint,
-    MonitoredLogs,
-    MonitoredReplication,
-    MonitoredService,
+from pm_observability.lines import (
+    Line,
+    database_lines,
+    endpoint_lines,
+    lag_lines,
+    log_lines,
+    replication_lines,
+    service_lines,
 )
+from pm_observability.metrics import MonitoredCertificate, MonitoredEnvironment, MonitoredReplication
 
-LAG_LIMIT_SECONDS = 60
-# A load balancer answers 5xx now and then while tasks are replaced; this many in a minute are not chance.
-_SERVER_ERRORS_PER_MINUTE = 5
-_EVALUATED_MINUTES = 3
-_SLOW_SECONDS = 2
-_BUSY_PERCENT = 80
-# Half of the share at which PostgreSQL gives a slot up (max_slot_wal_keep_size, a quarter).
-_WAL_SHARE = 0.125
-_REPLICATION_FREE_BYTES = 512 * 1024**2
 RUNBOOK = "docs/runbook.md"
+UNSAFE = "migration-unsafe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,225 +31,96 @@ class MigrationAlarmsProps:
         environment: source or target.
         suffix: The deployment's environmentSuffix.
         topic: Where alarms are sent, and their ends.
-        database: The environment's database.
-        database_storage_gib: Its allocated storage; below a fifth of it the storage alarm rings.
-        service: The environment's service.
-        desired_count: Tasks that it should have at least.
-        endpoint: What Route 53 checks.
-        logs: The replication of the environment's transaction logs.
+        monitored: What is measured in the environment.
+        certificate: What clients see.
+        database_storage_gib: The database's allocated storage.
+        database_max_connections: How many sessions the database takes.
+        desired_count: Tasks that the service should have at least.
+        max_count: Tasks that autoscaling gives the service at most.
         replication: The replication; None in the environment that does not host it.
         running_tasks: The replication tasks that should be running now, by short name: for these no data is an alarm
             too. A task that has never been started has no data and is not late.
+        some_task_runs: Whether one of the tasks should be running now, whichever it is.
+        runbook: Where the runbook is; its sections are linked with ``#<alarm>``.
     """
 
     environment: str
     suffix: str
     topic: sns.ITopic
-    database: MonitoredDatabase
+    monitored: MonitoredEnvironment
+    certificate: MonitoredCertificate
     database_storage_gib: int
-    service: MonitoredService
+    database_max_connections: int
     desired_count: int
-    endpoint: MonitoredEndpoint
-    logs: MonitoredLogs
+    max_count: int
     replication: MonitoredReplication | None = None
     running_tasks: frozenset[str] = frozenset()
+    some_task_runs: bool = False
+    runbook: str = RUNBOOK
 
 
 class MigrationAlarms(Construct):
-    """Every line that needs a person, and one alarm that stands for all of them.
+    """Every line that needs a person, and one alarm that stands for all that make a move unsafe.
 
     Attributes:
-        lag_alarms: Two per task: changes not read from the source, changes not applied to the target.
-        unsafe: Goes off with any of the others; the engine moves nothing while it does.
+        lag_alarms: Two per task: changes not read from the source, changes not applied to the target. The engine reads
+            them by itself, because it knows which task should run now.
+        other_alarms: All others.
+        unsafe: Goes off with any of the others that gate; the engine moves nothing while it does.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: MigrationAlarmsProps) -> None:
         super().__init__(scope, construct_id)
         self._props = props
-        self.lag_alarms: list[cloudwatch.Alarm] = []
-        self._other_alarms: list[cloudwatch.Alarm] = []
-        if props.replication is not None:
-            for task in props.replication.task_arns:
-                self._lag(props.replication, task, "Source", "read from the database it reads")
-                self._lag(props.replication, task, "Target", "applied to the database it writes")
-        self._alarm(
-            "LoadBalancerErrors",
-            "load-balancer-5xx",
-            metric=props.service.load_balancer("HTTPCode_ELB_5XX_Count"),
-            threshold=_SERVER_ERRORS_PER_MINUTE,
-            description="The load balancer itself answers 5xx: no healthy task, or tasks that hang up. "
-            "Look at the target group's health; `pm rollback` moves traffic and writer back.",
-        )
-        self._alarm(
-            "ServiceErrors",
-            "service-5xx",
-            metric=props.service.targets("HTTPCode_Target_5XX_Count", statistic="Sum"),
-            threshold=_SERVER_ERRORS_PER_MINUTE,
-            description="The payment service answers 5xx: it finds no open writer within its deadline, or fails. "
-            "`pm status` shows the writer; `pm rollback` moves traffic and writer back.",
-        )
-        self._alarm(
-            "ResponseTime",
-            "response-time",
-            metric=props.service.targets("TargetResponseTime", statistic="p99"),
-            threshold=_SLOW_SECONDS,
-            description=f"One of a hundred requests takes longer than {_SLOW_SECONDS} s: the database or the way to it "
-            "is slow, or the writer moves. `pm status` shows the writer.",
-        )
-        self._alarm(
-            "UnhealthyHosts",
-            "unhealthy-hosts",
-            metric=props.service.targets("UnHealthyHostCount", statistic="Minimum"),
-            threshold=0,
-            description="A task fails its health check and is not replaced: look at the service's events and its log.",
-        )
-        self._alarm(
-            "RunningTasks",
-            "running-tasks",
-            metric=props.service.insight("RunningTaskCount"),
-            threshold=props.desired_count,
-            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            description=f"Fewer than the {props.desired_count} tasks that the service should have at least: look at "
-            "the service's events.",
-        )
-        self._alarm(
-            "EndpointDown",
-            "endpoint-down",
-            metric=props.endpoint.status(),
-            threshold=1,
-            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            description="Route 53's health checkers do not reach the environment, which gets no traffic meanwhile if "
-            "the other one is healthy.",
-        )
-        self._database(props)
-        for rule in props.logs.replicas:
-            self._alarm(
-                f"LogReplication{rule.capitalize()}",
-                f"log-replication-{rule}",
-                metric=props.logs.metric(rule, "OperationsFailedReplication", statistic="Sum"),
-                threshold=0,
-                minutes=1,
-                description=f"S3 gave up on copying a transaction log by rule {rule}: the data stack's outputs hold "
-                "the command that copies again.",
-            )
-        if props.replication is not None:
-            self._alarm(
-                "ReplicationInstanceMemory",
-                "replication-memory",
-                metric=props.replication.instance("FreeableMemory", statistic="Minimum"),
-                threshold=_REPLICATION_FREE_BYTES,
-                comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-                description="The replication instance is about to swap changes to its disk, and lag will grow: a "
-                "larger replicationInstanceClass, before the migration goes on.",
-            )
-        self.unsafe = self._unsafe()
-
-    def _unsafe(self) -> cloudwatch.CompositeAlarm:
-        """Any alarm but those about lag, which the engine reads by itself: it knows which task should run now."""
-        name = resource_name("alarm", self._props.environment, self._props.suffix, qualifier="migration-unsafe")
-        return cloudwatch.CompositeAlarm(
+        monitored, replication = props.monitored, props.replication
+        lines = [
+            *service_lines(monitored.service, desired_count=props.desired_count, max_count=props.max_count),
+            *endpoint_lines(monitored.endpoint, props.certificate),
+            *database_lines(
+                monitored.database,
+                storage_gib=props.database_storage_gib,
+                max_connections=props.database_max_connections,
+            ),
+            *log_lines(monitored.logs),
+        ]
+        lags: list[Line] = []
+        if replication is not None:
+            lines += replication_lines(replication, some_task_runs=props.some_task_runs)
+            lags += lag_lines(replication, running_tasks=props.running_tasks)
+        self.lag_alarms = [self._alarm(line) for line in lags]
+        self.other_alarms = [self._alarm(line) for line in lines]
+        self.unsafe = cloudwatch.CompositeAlarm(
             self,
             "MigrationUnsafe",
-            composite_alarm_name=name,
+            composite_alarm_name=self._name(UNSAFE),
             alarm_description="No shift and no cutover now, for one of the other alarms goes off: `pm` refuses until "
-            "it is over.",
+            f"it is over. Runbook: {props.runbook}#alarms",
             alarm_rule=cloudwatch.AlarmRule.any_of(
-                *(cloudwatch.AlarmRule.from_alarm(alarm, cloudwatch.AlarmState.ALARM) for alarm in self._other_alarms)
+                *(
+                    cloudwatch.AlarmRule.from_alarm(alarm, cloudwatch.AlarmState.ALARM)
+                    for line, alarm in zip(lines, self.other_alarms, strict=True)
+                    if line.gates
+                )
             ),
         )
 
-    def _database(self, props: MigrationAlarmsProps) -> None:
-        self._alarm(
-            "DatabaseCpu",
-            "database-cpu",
-            metric=props.database.metric("CPUUtilization"),
-            threshold=_BUSY_PERCENT,
-            description=f"The database's processors are busy for more than {_BUSY_PERCENT} %: no load and no "
-            "verification now; a larger class, if it stays.",
-        )
-        storage_bytes = props.database_storage_gib * 1024**3
-        for construct_id, qualifier, metric, what in (
-            ("SlotLag", "slot-lag", "OldestReplicationSlotLag", "A replication slot is not read"),
-            ("WalDisk", "wal-disk", "TransactionLogsDiskUsage", "The write-ahead log grows"),
-        ):
-            self._alarm(
-                construct_id,
-                qualifier,
-                metric=props.database.metric(metric, statistic="Maximum"),
-                threshold=storage_bytes * _WAL_SHARE,
-                description=f"{what}: more than {_WAL_SHARE:.0%} of the storage is write-ahead log that a slot keeps. "
-                "At a quarter PostgreSQL gives the slot up, and everything must be loaded again: start the task that "
-                "reads it, or drop the slot (`pm status` shows both).",
-            )
-        self._alarm(
-            "FreeStorage",
-            "free-storage",
-            metric=props.database.metric("FreeStorageSpace", statistic="Minimum"),
-            threshold=storage_bytes / 5,
-            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            description="Less than a fifth of the database's storage is free. A stopped replication task makes the "
-            "other database keep its write-ahead log: `pm status` shows each slot's lag.",
-        )
+    def _name(self, qualifier: str) -> str:
+        return resource_name("alarm", self._props.environment, self._props.suffix, qualifier=qualifier)
 
-    def _lag(self, replication: MonitoredReplication, task: str, side: str, what: str) -> None:
-        should_run = task in self._props.running_tasks
-        alarm = self._make(
-            f"{task.capitalize()}Lag{side}",
-            f"{task}-lag-{side.lower()}",
-            metric=replication.task(task, f"CDCLatency{side}", statistic="Maximum"),
-            threshold=LAG_LIMIT_SECONDS,
-            missing=cloudwatch.TreatMissingData.BREACHING if should_run else cloudwatch.TreatMissingData.NOT_BREACHING,
-            description=f"Task {task}: changes wait more than {LAG_LIMIT_SECONDS} s to be {what}. No shift and no "
-            "cutover until it is over; `pm status` shows the task and its error.",
-        )
-        self.lag_alarms.append(alarm)
-
-    def _alarm(
-        self,
-        construct_id: str,
-        qualifier: str,
-        *,
-        metric: cloudwatch.Metric,
-        threshold: float,
-        description: str,
-        comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        minutes: int = _EVALUATED_MINUTES,
-    ) -> None:
-        """An alarm that makes a move unsafe; without data it is silent."""
-        alarm = self._make(
-            construct_id,
-            qualifier,
-            metric=metric,
-            threshold=threshold,
-            description=description,
-            comparison=comparison,
-            minutes=minutes,
-        )
-        self._other_alarms.append(alarm)
-
-    def _make(
-        self,
-        construct_id: str,
-        qualifier: str,
-        *,
-        metric: cloudwatch.Metric,
-        threshold: float,
-        description: str,
-        comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
-        minutes: int = _EVALUATED_MINUTES,
-    ) -> cloudwatch.Alarm:
+    def _alarm(self, line: Line) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
-            construct_id,
-            alarm_name=resource_name("alarm", self._props.environment, self._props.suffix, qualifier=qualifier),
-            alarm_description=f"{description} Runbook: {RUNBOOK}#{qualifier}",
-            metric=metric,
-            threshold=threshold,
-            comparison_operator=comparison,
-            evaluation_periods=minutes,
-            datapoints_to_alarm=minutes,
-            treat_missing_data=missing,
+            line.construct_id,
+            alarm_name=self._name(line.qualifier),
+            alarm_description=f"{line.description} Runbook: {self._props.runbook}#{line.qualifier}",
+            metric=line.metric,
+            threshold=line.threshold,
+            comparison_operator=line.comparison,
+            evaluation_periods=line.periods,
+            datapoints_to_alarm=line.periods,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING
+            if line.missing_alarms
+            else cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         action = actions.SnsAction(self._props.topic)
         alarm.add_alarm_action(action)

@@ -7,6 +7,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 _PERIOD = cdk.Duration.minutes(1)
+_DAY = cdk.Duration.days(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +79,14 @@ class MonitoredReplication:
     Attributes:
         instance_identifier: The instance's name.
         task_arns: ARN of each task by its short name, for example ``load``.
+        task_identifiers: Name of each task by its short name, as events know it.
 
     Source: AWS DMS user guide, "Replication task metrics".
     """
 
     instance_identifier: str
     task_arns: Mapping[str, str]
+    task_identifiers: Mapping[str, str]
 
     def instance(self, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
         """A metric of the replication instance itself."""
@@ -138,12 +141,55 @@ class MonitoredEndpoint:
         return _metric("AWS/Route53", "HealthCheckStatus", dimensions, "Minimum", label)
 
 
-def _metric(namespace: str, name: str, dimensions: dict[str, str], statistic: str, label: str) -> cloudwatch.Metric:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredCertificate:
+    """A certificate of ACM.
+
+    Attributes:
+        certificate_arn: Its ARN.
+
+    Source: AWS Certificate Manager user guide, "Supported CloudWatch metrics": DaysToExpiry, twice a day.
+    """
+
+    certificate_arn: str
+
+    def days_to_expiry(self) -> cloudwatch.Metric:
+        """How many days it is still valid."""
+        dimensions = {"CertificateArn": self.certificate_arn}
+        return _metric("AWS/CertificateManager", "DaysToExpiry", dimensions, "Minimum", "", period=_DAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredEnvironment:
+    """What is measured in one environment.
+
+    Attributes:
+        database: Its database.
+        service: Its service.
+        endpoint: What Route 53 checks.
+        logs: The replication of its transaction logs.
+    """
+
+    database: MonitoredDatabase
+    service: MonitoredService
+    endpoint: MonitoredEndpoint
+    logs: MonitoredLogs
+
+
+def _metric(
+    namespace: str,
+    name: str,
+    dimensions: dict[str, str],
+    statistic: str,
+    label: str,
+    *,
+    period: cdk.Duration = _PERIOD,
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
         dimensions_map=dimensions,
         statistic=statistic,
-        period=_PERIOD,
+        period=period,
         label=label or None,
     )

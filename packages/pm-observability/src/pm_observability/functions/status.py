@@ -1,103 +1,90 @@
-"""The function behind ReplicationStatus: what AWS knows of the migration, as JSON.
+"""The function behind ReplicationStatus: writer, tasks, lag, tables, validation and weights, as JSON.
 
-Who the writer is, is written in the databases, which this function does not reach: `pm status` reads them.
+Every part is asked for at the same time and for itself: one that cannot be read is ``{error}`` and spoils no other.
 """
 
 import json
 import os
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pg8000.exceptions import DatabaseError, InterfaceError
 
+from pm_core.database_access import SecretError
+
+from .tasks import task_status
+from .weights import weights
+from .widget import markdown
+from .writer import fence, writer
+
+# Less than the function's own 30 s, so that an answer is always given.
+ANSWER_SECONDS = 24.0
 _AWS = Config(connect_timeout=3, read_timeout=8, retries={"max_attempts": 2, "mode": "standard"})
-_LOOK_BACK = timedelta(minutes=5)
-_LAG = {"source_lag_seconds": "CDCLatencySource", "target_lag_seconds": "CDCLatencyTarget"}
+_UNREADABLE = (BotoCoreError, ClientError, DatabaseError, InterfaceError, OSError, SecretError)
+_THREADS = 8
+
+Part = Callable[[], dict[str, Any]]
 
 
-def task_status(dms: Any, cloudwatch: Any, *, arn: str, instance: str) -> dict[str, Any]:
-    """One replication task: status, progress, the tables' states and validation, and lag as last reported.
+def answers(parts: Mapping[str, Part], *, seconds: float) -> dict[str, dict[str, Any]]:
+    """Ask for every part at once; ``{error}`` for one that fails or does not answer in time."""
+    pool = ThreadPoolExecutor(max_workers=_THREADS)
+    asked = {name: pool.submit(part) for name, part in parts.items()}
+    wait(asked.values(), timeout=seconds)
+    # Whoever still waits for an answer is left alone: its own timeouts end it.
+    pool.shutdown(wait=False, cancel_futures=True)
+    return {name: _answer(future, seconds) for name, future in asked.items()}
 
-    Args:
-        dms: A DMS client.
-        cloudwatch: A CloudWatch client.
-        arn: The task.
-        instance: The replication instance's name, one of the two dimensions of the lag.
-    """
-    (task,) = dms.describe_replication_tasks(
-        Filters=[{"Name": "replication-task-arn", "Values": [arn]}], WithoutSettings=True
-    )["ReplicationTasks"]
-    return {
-        "status": task["Status"],
-        "stop_reason": task.get("StopReason", ""),
-        "full_load_percent": task.get("ReplicationTaskStats", {}).get("FullLoadProgressPercent", 0),
-        "tables": _tables(dms, arn),
-        **_lag(cloudwatch, instance=instance, task=arn.rpartition(":")[2]),
+
+def _answer(future: Future[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    if not future.done() or future.cancelled():
+        return {"error": f"no answer within {seconds:.0f} s"}
+    try:
+        return future.result()
+    except _UNREADABLE as error:
+        return {"error": _reason(error)}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DatabaseError) and error.args and isinstance(error.args[0], dict):
+        detail = error.args[0]  # pg8000 hands on the server's fields
+        return f"{detail.get('M', 'the database refuses')} [{detail.get('C', '')}]"
+    return f"{type(error).__name__}: {error}"
+
+
+def status(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, as it is now; see docs/runbook.md for the keys."""
+    dms, cloudwatch, route53, secrets = (
+        boto3.client(name, config=_AWS) for name in ("dms", "cloudwatch", "route53", "secretsmanager")
+    )
+    task = partial(task_status, dms, cloudwatch, instance=settings["instance"])
+    side = partial(fence, secrets, ssl_mode=settings["ssl_mode"])
+    parts: dict[str, Part] = {
+        "weights": partial(weights, route53, zone_id=settings["zone"], record=settings["record"]),
+        **{f"task {name}": partial(task, arn=arn) for name, arn in settings["tasks"].items()},
+        **{f"fence {name}": partial(side, secret_arn=arn) for name, arn in settings["databases"].items()},
     }
-
-
-def weights(route53: Any, *, zone_id: str, record: str) -> dict[str, int]:
-    """The share of the traffic that Route 53 sends to each environment."""
-    found = route53.list_resource_record_sets(HostedZoneId=zone_id, StartRecordName=record)["ResourceRecordSets"]
+    found = answers(parts, seconds=ANSWER_SECONDS)
     return {
-        entry["SetIdentifier"]: int(entry["Weight"])
-        for entry in found
-        if entry["Name"].rstrip(".") == record.rstrip(".") and "Weight" in entry
-    }
-
-
-def _tables(dms: Any, arn: str) -> list[dict[str, Any]]:
-    pages = dms.get_paginator("describe_table_statistics").paginate(ReplicationTaskArn=arn)
-    return [
-        {
-            "table": f"{entry['SchemaName']}.{entry['TableName']}",
-            "state": entry.get("TableState", ""),
-            "loaded_rows": entry.get("FullLoadRows", 0),
-            "inserts": entry.get("Inserts", 0),
-            "updates": entry.get("Updates", 0),
-            "deletes": entry.get("Deletes", 0),
-            "validation": entry.get("ValidationState", ""),
-            "validation_failures": entry.get("ValidationFailedRecords", 0),
-        }
-        for page in pages
-        for entry in page["TableStatistics"]
-    ]
-
-
-def _lag(cloudwatch: Any, *, instance: str, task: str) -> dict[str, float | None]:
-    now = datetime.now(UTC)
-    dimensions = [
-        {"Name": "ReplicationInstanceIdentifier", "Value": instance},
-        {"Name": "ReplicationTaskIdentifier", "Value": task},
-    ]
-    lag: dict[str, float | None] = {}
-    for name, metric in _LAG.items():
-        points = cloudwatch.get_metric_statistics(
-            Namespace="AWS/DMS",
-            MetricName=metric,
-            Dimensions=dimensions,
-            StartTime=now - _LOOK_BACK,
-            EndTime=now + timedelta(minutes=1),
-            Period=60,
-            Statistics=["Maximum"],
-        )["Datapoints"]
-        lag[name] = max(points, key=lambda point: point["Timestamp"])["Maximum"] if points else None
-    return lag
-
-
-def handle(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """One GET request of the function's URL, which IAM has let in."""
-    settings = json.loads(os.environ["PM_STATUS"])
-    dms, cloudwatch = boto3.client("dms", config=_AWS), boto3.client("cloudwatch", config=_AWS)
-    body = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tasks": {
-            name: task_status(dms, cloudwatch, arn=arn, instance=settings["instance"])
-            for name, arn in settings["tasks"].items()
-        },
-        "weights": weights(boto3.client("route53", config=_AWS), zone_id=settings["zone"], record=settings["record"]),
-        "writer": "in the databases: run `pm status`",
+        "writer": writer({name: found[f"fence {name}"] for name in settings["databases"]}),
+        "tasks": {name: found[f"task {name}"] for name in settings["tasks"]},
+        "weights": found["weights"],
     }
-    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}
+
+
+def handle(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    """One GET request of the function's URL, which IAM has let in; or a dashboard's, for a text.
+
+    Source: Amazon CloudWatch user guide, "Create a custom widget for a CloudWatch dashboard".
+    """
+    found = status(json.loads(os.environ["PM_STATUS"]))
+    if "widgetContext" in event:
+        return {"markdown": markdown(found)}
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(found)}
