@@ -55,6 +55,16 @@ def pm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> P
         (["fly"], {}, "fly"),
         (["status"], {}, "give --suffix SUFFIX or set PM_SUFFIX"),
         (["status"], {"PM_SUFFIX": "blue"}, "set AWS_REGION"),
+        (["status"], {"PM_SUFFIX": "blue", "PM_OUTPUT": "xml"}, "PM_OUTPUT=xml"),
+        (["--remote"], {}, "pm --remote status"),
+        (["--remote", "fly"], {}, "fly"),
+        (["--remote", "shift"], {}, "STEPS"),
+        (["--remote", "status"], {}, "give --suffix SUFFIX or set PM_SUFFIX"),
+        (
+            ["--remote", "status", "--evidence", "file"],
+            {"PM_SUFFIX": "blue"},
+            "--evidence names a file on this machine",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -87,6 +97,12 @@ def test_help_teaches_the_order(pm: Pm) -> None:
     order = [text.index(f" {verb} ", text.index("Look")) for verb in ("preflight", "verify", "replicate", "shift")]
     assert order == sorted(order)
     assert "0 done, 1 refused or aborted safely, 2 usage, 3 needs a person" in text
+    assert "pm --remote VERB" in text
+
+
+@pytest.mark.parametrize("arguments", [["--remote", "--help"], ["--help"]])
+def test_help_is_given_here(pm: Pm, arguments: list[str]) -> None:
+    assert "Move (in this order)" in pm(*arguments).out
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,17 @@ def test_remove_leaves_nothing_behind_and_may_be_repeated(bare_rig: Rig):
     assert bare_rig.value("source", "select to_regnamespace('pm_control') is null")
 
 
+def test_dms_keeps_its_own_tables_in_the_schema_and_they_go_with_it(bare_rig: Rig):
+    install(bare_rig.target, tables=TABLES, word=TARGET_WORD)
+    bare_rig.query("target", "create table pm_control.awsdms_apply_exceptions (error text)", role="pm_dms")
+    # The target is sealed, and DMS writes there all the same: the fence is on payment tables only.
+    bare_rig.query("target", "insert into pm_control.awsdms_apply_exceptions values ('e')", role="pm_dms")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        bare_rig.query("target", "create table pm_control.stray (id int)", role="pm_app")
+    remove(bare_rig.target, word=TARGET_WORD)
+    assert bare_rig.query("target", "select from pg_class where relname like 'awsdms%'") == []
+
+
 def test_state_tells_how_long_the_lease_holds(fenced: Rig):
     fenced.query("source", "select pm_control.fence(1, 5000)", role="pm_cutover")
     state = read_state(fenced.source)

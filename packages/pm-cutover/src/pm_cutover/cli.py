@@ -1,25 +1,20 @@
 """The `pm` command: arguments in, one reply out, errors in one line."""
 
-import json
+import math
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import entry_points, version
-from pathlib import Path
 from typing import Annotated
 
-import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import App, CycloptsError, Group, Parameter
-from rich.console import Console
 
-from pm_cutover.aws.archive import archive
-from pm_cutover.aws.session import AwsSession, as_pm_error
+from pm_cutover.answers import answer, fail
+from pm_cutover.aws.remote import INTERRUPTED, with_option_last
 from pm_cutover.deadlines import parse_duration
-from pm_cutover.environment import Deployment
-from pm_cutover.errors import PmError, RefusedError, UsageError
-from pm_cutover.evidence import EvidenceLog
+from pm_cutover.errors import PmError, UsageError
+from pm_cutover.interruption import sigterm_as_ctrl_c
 from pm_cutover.options import Options
+from pm_cutover.output import clear_screen, log_of, output_as_asked
 from pm_cutover.phases.finish import finish
 from pm_cutover.phases.move import cutover, limits_of, rollback
 from pm_cutover.phases.plan import plan
@@ -29,7 +24,6 @@ from pm_cutover.phases.run import Run
 from pm_cutover.phases.shift import parse_steps, shift
 from pm_cutover.phases.status import status
 from pm_cutover.phases.verify import verify
-from pm_cutover.progress import ConsoleProgress
 from pm_cutover.protocol import Limits
 from pm_cutover.replies import (
     Reply,
@@ -45,7 +39,8 @@ from pm_cutover.replies import (
 from pm_cutover.status_view import status_view
 
 COMMANDS = "pm.commands"
-INTERRUPTED = 130
+# Nobody may be left to end what runs in a task.
+WATCH_IN_A_TASK_SECONDS = 8 * 3600.0
 LOOK = Group("Look (changes nothing)", sort_key=1)
 MOVE = Group("Move (in this order)", sort_key=2)
 BACK = Group("Back", sort_key=3)
@@ -55,11 +50,15 @@ app = App(
     name="pm",
     version=lambda: version("pm-cutover"),
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # it would end the process without a word
     help="""Move a payment service and its PostgreSQL database from the source to the target environment.
 
 In this order: preflight, replicate, verify, shift, cutover, finish; `pm plan` says which comes next, `pm rollback`
 goes back from anywhere before finish. Every command may be killed and run again: what is left to do is read off the
 databases and AWS.
+
+On AWS the databases are private: `pm --remote VERB ...` runs the same command as a task inside their network and shows
+its output here, with the same exit code; Ctrl-C stops the task.
 
 Region and credentials come from the usual AWS settings (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL).
 Exit codes: 0 done, 1 refused or aborted safely, 2 usage, 3 needs a person.""",
@@ -81,7 +80,7 @@ def plan_command(*, options: Options = Options()) -> int:  # noqa: B008 - frozen
 
     Example: pm plan --suffix blue
     """
-    return _answer("plan", options, lambda run: plan_reply(plan(run)))
+    return answer("plan", options, lambda run: plan_reply(plan(run)))
 
 
 @app.command(name="preflight", sort_key=1, group=LOOK)
@@ -90,7 +89,7 @@ def preflight_command(*, options: Options = Options()) -> int:  # noqa: B008 - f
 
     Exit code 1 when there is a blocker. Example: pm preflight --suffix blue
     """
-    return _answer("preflight", options, lambda run: preflight_reply(preflight(run)))
+    return answer("preflight", options, lambda run: preflight_reply(preflight(run)))
 
 
 @app.command(name="status", sort_key=2, group=LOOK)
@@ -104,7 +103,7 @@ def status_command(
     Example: pm status --watch
 
     Args:
-        watch: Look again every two seconds until Ctrl-C; with --json one object a line.
+        watch: Look again every two seconds until Ctrl-C, in a task for 8 h at most; with --json one object a line.
         options: Common options.
     """
 
@@ -112,12 +111,16 @@ def status_command(
         facts = status(run)
         return Reply(facts=facts, view=status_view(facts))
 
-    code = _answer("status", options, look)
-    while watch and code == 0:
+    ends = time.monotonic() + WATCH_IN_A_TASK_SECONDS if log_of(sys.stdout) is not None else math.inf
+    code = answer("status", options, look)
+    while watch and code == 0 and not options.remote:
+        if time.monotonic() > ends:
+            sys.stderr.write("pm: watched for as long as a task may; run the same command again to go on\n")
+            break
         time.sleep(2)
-        if not options.json and sys.stdout.isatty():
-            Console().clear()
-        code = _answer("status", options, look)
+        if not options.json:
+            clear_screen()
+        code = answer("status", options, look)
     return code
 
 
@@ -136,7 +139,7 @@ def verify_command(
         table: Only this one, schema.table; may be repeated. Default: every replicated table.
         options: Common options.
     """
-    return _answer("verify", options, lambda run: verify_reply(verify(run, only=table)))
+    return answer("verify", options, lambda run: verify_reply(verify(run, only=table)))
 
 
 @app.command(name="replicate", sort_key=4, group=MOVE)
@@ -147,7 +150,7 @@ def replicate_command(*, options: Options = Options()) -> int:  # noqa: B008 - f
     source, and starts the DMS task `load`. The source stays the writer. Needs pg_dump and pg_restore, in
     PM_POSTGRES_BIN or on PATH. Example: pm replicate --suffix blue
     """
-    return _answer("replicate", options, lambda run: replicate_reply(replicate(run)))
+    return answer("replicate", options, lambda run: replicate_reply(replicate(run)))
 
 
 @app.command(name="shift", sort_key=5, group=MOVE)
@@ -173,7 +176,7 @@ def shift_command(
     def work(run: Run) -> Reply:
         return shift_reply(shift(run, steps=parse_steps(steps), bake_seconds=bake))
 
-    return _answer("shift", options, work)
+    return answer("shift", options, work)
 
 
 @app.command(name="cutover", sort_key=6, group=MOVE)
@@ -195,7 +198,7 @@ def cutover_command(
         drain_timeout: Longest wait for the last rows; after it the source is open again.
         options: Common options.
     """
-    return _answer(
+    return answer(
         "cutover",
         options,
         lambda run: move_reply(cutover(run, limits=_limits(max_lag, drain_timeout), dry_run=dry_run)),
@@ -219,7 +222,7 @@ def finish_command(
         metric_delay: How late the load balancer's metrics come; waited for before and after the window.
         options: Common options.
     """
-    return _answer(
+    return answer(
         "finish",
         options,
         lambda run: finish_reply(finish(run, idle_window_seconds=idle_window, metric_delay_seconds=metric_delay)),
@@ -242,65 +245,40 @@ def rollback_command(
         drain_timeout: Longest wait for the last rows; after it the target is open again.
         options: Common options.
     """
-    return _answer(
+    return answer(
         "rollback", options, lambda run: rollback_reply(rollback(run, limits=_limits(max_lag, drain_timeout)))
     )
 
 
 def main() -> None:
     """Run `pm` with this process's arguments and end it."""
+    with sigterm_as_ctrl_c():
+        code = _main(sys.argv[1:])
+    sys.exit(code)
+
+
+def _main(arguments: list[str]) -> int:
     try:
-        code = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        with output_as_asked() as log:
+            code = _dispatch(arguments)
+            if log is not None:
+                log.end(code)
+            return code
+    except UsageError as error:  # of the output itself
+        return fail(error)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    try:
+        code = app(with_option_last(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        code = _fail(UsageError(f"{' '.join(str(error).split())} (pm --help)"))
+        return fail(UsageError(f"{' '.join(str(error).split())} (pm --help)"))
     except PmError as error:
-        code = _fail(error)
+        return fail(error)
     except KeyboardInterrupt:
         sys.stderr.write("pm: interrupted; run the same command again to go on\n")
-        code = INTERRUPTED
-    sys.exit(code or 0)  # help and version answer nothing
-
-
-def _answer(verb: str, options: Options, work: Callable[[Run], Reply]) -> int:
-    try:
-        run = _run(verb, options)
-        try:
-            reply = work(run)
-        finally:
-            _archive(run)
-    except PmError as error:
-        return _fail(error, notes=_notes(error), as_json=options.json)
-    except (BotoCoreError, ClientError) as error:
-        return _fail(as_pm_error(error), notes=_notes(error), as_json=options.json)
-    except psycopg.Error as error:
-        return _fail(_database_error(error), notes=_notes(error), as_json=options.json)
-    if options.json:
-        sys.stdout.write(json.dumps(reply.facts) + "\n")
-        sys.stdout.flush()
-    else:
-        Console(highlight=False).print(reply.view)
-    return reply.exit_code
-
-
-def _run(verb: str, options: Options) -> Run:
-    if not options.suffix:
-        raise UsageError("no deployment named: give --suffix SUFFIX or set PM_SUFFIX")
-    evidence = options.evidence or Path(f"pm-evidence-{options.suffix}.jsonl")
-    return Run(
-        deployment=Deployment(aws=AwsSession(), suffix=options.suffix),
-        progress=ConsoleProgress(),
-        evidence=EvidenceLog(path=evidence, verb=verb, suffix=options.suffix),
-    )
-
-
-def _archive(run: Run) -> None:
-    """Keep what was recorded; a bucket that is away changes neither the result of the run nor its exit code."""
-    if not run.evidence.lines:
-        return
-    try:
-        archive(run.deployment, run.evidence)
-    except PmError as error:
-        sys.stderr.write(f"pm: evidence is in {run.evidence.path} alone: {error}\n")
+        return INTERRUPTED
+    return int(code or 0)  # help and version answer nothing
 
 
 def _limits(max_lag_seconds: float, drain_seconds: float) -> Limits:
@@ -308,24 +286,6 @@ def _limits(max_lag_seconds: float, drain_seconds: float) -> Limits:
         return limits_of(max_lag_seconds=max_lag_seconds, drain_seconds=drain_seconds)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _database_error(error: psycopg.Error) -> PmError:
-    reason = error.diag.message_primary or " ".join(str(error).split())
-    return RefusedError(f"a database broke off: {reason} - see `pm status`, then run again")
-
-
-def _notes(error: BaseException) -> tuple[str, ...]:
-    """What was done about an error on its way here, for example that weights were taken back."""
-    return tuple(getattr(error, "__notes__", ()))
-
-
-def _fail(error: PmError, *, notes: tuple[str, ...] = (), as_json: bool = False) -> int:
-    message = "; ".join((str(error), *notes))
-    sys.stderr.write(f"pm: {message}\n")
-    if as_json:
-        sys.stdout.write(json.dumps({"error": message, "exit_code": error.exit_code}) + "\n")
-    return error.exit_code
 
 
 # Other packages add verbs of their own; they are imported when they are called.

@@ -170,3 +170,4 @@ grant usage on schema pm_control to public;
 grant select on sequence pm_control.fence, pm_control.lease to public;
 grant execute on function pm_control.clock_ms(), pm_control.word(), pm_control.admit(bigint) to public;
 grant select, insert, update, delete on pm_control.marker to pm_owner; -- pm_dms applies the markers
+grant create on schema pm_control to pm_owner; -- pm_dms keeps DMS's own tables here, which go with the schema

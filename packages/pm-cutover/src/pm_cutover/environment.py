@@ -21,6 +21,7 @@ from pm_cutover.aws.alarms import CloudWatch
 from pm_cutover.aws.replication import DmsReplication
 from pm_cutover.aws.services import Service
 from pm_cutover.aws.session import AwsSession, error_code
+from pm_cutover.aws.stacks import Stack, deployed_stacks
 from pm_cutover.aws.traffic import Traffic
 from pm_cutover.database import Database, Environment
 from pm_cutover.errors import RefusedError, UsageError
@@ -63,6 +64,14 @@ class Deployment:
             return kind.parse(self._parameters, suffix=self.suffix, environment=environment)
         except ContractError as error:
             raise RefusedError(str(error)) from error
+
+    def stacks(self) -> tuple[Stack, ...]:
+        """Every stack of the deployment, in its own region and in those of the audit replicas."""
+        regions = {self.aws.region}
+        for environment in ENVIRONMENTS:
+            path = DataContract.path(self.suffix, environment, "replica_region")
+            regions.add(self._parameters.get(path, self.aws.region))
+        return deployed_stacks(self.aws, suffix=self.suffix, regions=regions, parameters=self._parameters)
 
     def database(self, environment: Environment) -> Database:
         """How to log in to one database as the engine.

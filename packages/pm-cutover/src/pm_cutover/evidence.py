@@ -6,7 +6,7 @@ target's transaction log bucket, from where it is replicated to the audit replic
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,14 @@ class EvidenceLog:
         path: The file; made when missing, its directory must exist.
         verb: The `pm` command that runs.
         suffix: The environment suffix of the deployment.
+        echo: Gets each line as well, where the file goes with whatever wrote it.
         lines: What this run wrote, oldest first, without line ends.
     """
 
     path: Path
     verb: str
     suffix: str
+    echo: Callable[[str], None] | None = None
     lines: list[str] = field(default_factory=list)
 
     def record(self, what: str, facts: Mapping[str, Value] | None = None) -> None:
@@ -58,3 +60,5 @@ class EvidenceLog:
                 f"evidence file {self.path} cannot be written ({error.strerror}): name another one with --evidence FILE"
             ) from error
         self.lines.append(text)
+        if self.echo is not None:
+            self.echo(text)

@@ -70,5 +70,11 @@ def _rows(rows: list[dict[str, Any]], title: str) -> RenderableType:
     for name in rows[0]:
         table.add_column(title if name == "name" else name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text("-" if value in (None, "") else str(value)) for value in row.values()))
+        table.add_row(*(Text(_shown(value)) for value in row.values()))
     return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)

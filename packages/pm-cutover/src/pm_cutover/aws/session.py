@@ -30,22 +30,23 @@ class AwsSession:
     def __init__(self, *, session: Any = None) -> None:
         # boto3 itself reads AWS_DEFAULT_REGION only; every other SDK and the CDK read AWS_REGION.
         self._session = session or boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._lock = Lock()
         if not self._session.region_name:
             raise UsageError("no AWS region is configured: set AWS_REGION, for example AWS_REGION=us-east-1")
 
     @property
     def region(self) -> str:
-        """The region of every client."""
+        """The region of every client that is not asked for in another one."""
         return str(self._session.region_name)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, region: str | None = None) -> Any:
         """The client of a service, for example ``dms``; safe to share between threads."""
+        key = (service, region or self.region)
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._session.client(service, config=_CONFIG)
-            return self._clients[service]
+            if key not in self._clients:
+                self._clients[key] = self._session.client(service, region_name=key[1], config=_CONFIG)
+            return self._clients[key]
 
 
 def error_code(error: ClientError) -> str:

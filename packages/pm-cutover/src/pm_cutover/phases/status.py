@@ -8,7 +8,6 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pm_cutover.aws.session import as_pm_error
-from pm_cutover.aws.stacks import deployed_stacks
 from pm_cutover.control import fence_of
 from pm_cutover.database import Environment
 from pm_cutover.environment import ENVIRONMENTS
@@ -26,7 +25,8 @@ def status(run: Run) -> Status:
     ``tasks`` ``[{name, identifier, status, message, source_lag_seconds, target_lag_seconds}]``; ``slots``
     ``[{side, name, active, behind_bytes}]``; ``tables`` ``[{table, state, rows, inserts, updates, deletes,
     validation}]`` of the task that runs, else of ``load``; ``weights`` ``{route53, parameters}``; ``services``
-    ``{source, target}``; ``alarms`` ``[{name, state, reason}]``; ``stacks`` ``[{name, status, version}]``.
+    ``{source, target}``; ``alarms`` ``[{name, state, reason}]``; ``stacks`` ``[{name, status, version,
+    deployed_at, changed_inputs}]``.
     A part that could not be read is ``{error}``.
     """
     parts: dict[str, Callable[[Run], Value]] = {
@@ -139,4 +139,4 @@ def _alarms(run: Run) -> Value:
 
 
 def _stacks(run: Run) -> Value:
-    return [dict(asdict(stack)) for stack in deployed_stacks(run.deployment.aws, suffix=run.deployment.suffix)]
+    return [{**asdict(stack), "changed_inputs": list(stack.changed_inputs)} for stack in run.deployment.stacks()]

@@ -1,0 +1,159 @@
+"""Preflight against real servers: each thing that DMS would drop, stall on or load twice is found and named."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cutover_rig import Rig, running_rig
+
+from pm_cutover.phases.findings import Finding
+from pm_cutover.phases.server_checks import check_server
+from pm_cutover.phases.table_checks import check_extensions, check_source_tables, check_target_tables
+
+TABLES = ("shop.orders", "shop.items")
+SHOP = """
+create schema shop;
+create table shop.orders (id int primary key, note text);
+create table shop.items (id int primary key, order_id int references shop.orders);
+"""
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Rig]:
+    with running_rig() as (rig, _):
+        yield rig
+
+
+@pytest.fixture
+def shop(servers: Rig) -> Rig:
+    for name in ("source", "target"):
+        servers.query(name, "drop schema if exists shop cascade; drop table if exists awsdms_apply_exceptions")
+        servers.query(name, SHOP)
+    return servers
+
+
+def by_id(findings: Iterator[Finding]) -> dict[str, Finding]:
+    return {finding.id: finding for finding in findings}
+
+
+def source_findings(rig: Rig, *tables: str) -> dict[str, Finding]:
+    with rig.database("source", "postgres").connect() as source:
+        return by_id(check_source_tables(source, tables or TABLES))
+
+
+def target_findings(rig: Rig, *, loaded: bool = False) -> dict[str, Finding]:
+    with rig.database("source", "postgres").connect() as source, rig.database("target", "postgres").connect() as target:
+        return by_id(check_target_tables(source, target, TABLES, loaded=loaded))
+
+
+def test_ordinary_tables_are_ready(shop: Rig) -> None:
+    found = source_findings(shop)
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert set(found) == {f"table.{table}" for table in TABLES}
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "fix"),
+    [
+        ("drop table shop.items", "does not exist on the source", "correct the setting `tables`"),
+        ("alter table shop.items set unlogged", "is unlogged", "alter table shop.items set logged"),
+        ("alter table shop.items drop constraint items_pkey", "has no primary key", "add a primary key to shop.items"),
+        ("drop table shop.items; create view shop.items as select 1 id", "is a view", "list each partition"),
+        (
+            "drop table shop.items; create table shop.items (id int primary key) partition by range (id)",
+            "is a partitioned table",
+            "list each partition",
+        ),
+    ],
+)
+def test_a_table_that_dms_does_not_replicate_is_a_blocker(shop: Rig, change: str, says: str, fix: str) -> None:
+    shop.query("source", change)
+    finding = source_findings(shop)["table.shop.items"]
+    assert finding.level == "blocker"
+    assert says in finding.finding
+    assert fix in finding.fix
+
+
+def test_what_would_be_missing_on_the_target_is_named(shop: Rig) -> None:
+    shop.query("source", "create table shop.carts (id int primary key); select lo_create(4711)")
+    try:
+        found = source_findings(shop, "shop.items")
+    finally:
+        shop.query("source", "select lo_unlink(4711)")
+    assert "shop.carts" in found["source.other-tables"].finding
+    assert found["source.foreign-keys"].level == "blocker"
+    assert "shop.items -> shop.orders" in found["source.foreign-keys"].finding
+    assert found["source.large-objects"].level == "warning"
+
+
+def test_leftovers_of_an_earlier_task_are_a_blocker_before_the_load(shop: Rig) -> None:
+    shop.query("target", "create table awsdms_apply_exceptions (a int)")
+    found = target_findings(shop)
+    assert found["target.dms-leftovers"].level == "blocker"
+    assert "awsdms_apply_exceptions" in found["target.dms-leftovers"].finding
+    assert "42P07" in found["target.dms-leftovers"].fix
+    assert "target.dms-leftovers" not in target_findings(shop, loaded=True)
+
+
+def test_rows_and_other_columns_on_the_target_are_blockers(shop: Rig) -> None:
+    assert target_findings(shop)["target.tables"].level == "ok"
+    shop.query("target", "insert into shop.orders values (1, 'old')")
+    assert "shop.orders" in target_findings(shop)["target.rows"].finding
+    assert "target.rows" not in target_findings(shop, loaded=True)
+    shop.query("target", "alter table shop.orders alter note type varchar(10)")
+    assert "shop.orders.note" in target_findings(shop)["target.tables"].finding
+
+
+def test_extensions_of_the_source_must_be_on_the_target(shop: Rig) -> None:
+    shop.query("target", "drop extension plpgsql cascade")
+    try:
+        with (
+            shop.database("source", "postgres").connect() as source,
+            shop.database("target", "postgres").connect() as target,
+        ):
+            finding = check_extensions(source, target)
+    finally:
+        shop.query("target", "create extension plpgsql")
+    assert finding.level == "blocker"
+    assert "plpgsql" in finding.finding
+
+
+def server_findings(rig: Rig, role: str = "pm_cutover") -> dict[str, Finding]:
+    with rig.database("source", role).connect() as connection:
+        return by_id(check_server(connection, "source"))
+
+
+def test_a_server_that_is_ready_has_no_blocker(servers: Rig) -> None:
+    assert "blocker" not in {finding.level for finding in server_findings(servers).values()}
+
+
+def test_rights_that_the_engine_lacks_are_named(servers: Rig) -> None:
+    finding = server_findings(servers, "pm_app")["source.rights"]
+    assert finding.level == "blocker"
+    for right in ("membership in pm_owner", "membership in rds_replication", "CREATE on the database"):
+        assert right in finding.finding
+
+
+def test_a_slot_that_nobody_reads_is_named(servers: Rig) -> None:
+    servers.query("source", "select pg_create_logical_replication_slot('forgotten', 'pgoutput')")
+    try:
+        finding = server_findings(servers)["source.unread-slots"]
+    finally:
+        servers.query("source", "select pg_drop_replication_slot('forgotten')")
+    assert finding.level == "warning"
+    assert "forgotten" in finding.finding
+
+
+@pytest.mark.parametrize(
+    ("settings", "check", "level"),
+    [
+        ({"wal_level": "replica"}, "source.wal-level", "blocker"),
+        ({"max_slot_wal_keep_size": "-1"}, "source.kept-wal", "warning"),
+        ({"max_slot_wal_keep_size": "1GB"}, "source.kept-wal", "ok"),
+        ({"max_replication_slots": "0"}, "source.slots", "blocker"),
+        ({"max_wal_senders": "0"}, "source.wal-senders", "blocker"),
+    ],
+)
+def test_settings_of_the_server_are_checked(settings: dict[str, Any], check: str, level: str) -> None:
+    with running_rig(settings) as (rig, _):
+        assert server_findings(rig)[check].level == level
