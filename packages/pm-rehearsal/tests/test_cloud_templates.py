@@ -371,3 +371,22 @@ def test_lambda_from_an_archive_runs_with_this_python(cloud: EmbeddedCloud) -> N
     )
     answer = client.invoke(FunctionName="version")
     assert json.loads(answer["Payload"].read()) == psycopg.__version__
+
+
+def test_a_parameter_from_ssm_shows_its_path_and_what_the_stack_read_there(cloud: EmbeddedCloud) -> None:
+    ssm = cloud.client("ssm")
+    ssm.put_parameter(Name="/pm/t/vpc-id", Value="vpc-1", Type="String")
+    deploy(
+        cloud,
+        {"Read": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": {"Ref": "Vpc"}}}},
+        Parameters={
+            "Vpc": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/pm/t/vpc-id"},
+            "Plain": {"Type": "String", "Default": "as given"},
+        },
+    )
+    ssm.put_parameter(Name="/pm/t/vpc-id", Value="vpc-2", Type="String", Overwrite=True)
+    (stack,) = cloud.client("cloudformation").describe_stacks(StackName="stack")["Stacks"]
+    assert {parameter.pop("ParameterKey"): parameter for parameter in stack["Parameters"]} == {
+        "Vpc": {"ParameterValue": "/pm/t/vpc-id", "ResolvedValue": "vpc-1"},
+        "Plain": {"ParameterValue": "as given"},
+    }

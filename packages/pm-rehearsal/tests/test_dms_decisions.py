@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pm_rehearsal.cloud.dms.lag import Ages
 from pm_rehearsal.cloud.dms.mappings import MappingError, parse_mappings
 from pm_rehearsal.cloud.dms.mover import object_name
-from pm_rehearsal.cloud.dms.settings import SettingsError, parse_settings
-from pm_rehearsal.cloud.dms.validation import mismatched
+from pm_rehearsal.cloud.dms.settings import SettingsError, Validation, parse_settings
+from pm_rehearsal.cloud.dms.validation import MISSING_SOURCE, MISSING_TARGET, RECORD_DIFF, compare, differing
 
+LOADED = {"FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}}
 TABLES = [("public", "accounts"), ("public", "payments"), ("pm_control", "marker"), ("audit", "payments")]
 names = st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters="_%[]^.* "), min_size=1)
 
@@ -93,12 +94,27 @@ def test_settings_decide_about_truncation_and_validation() -> None:
         {
             "FullLoadSettings": {"TargetTablePrepMode": "TRUNCATE_BEFORE_LOAD"},
             "ChangeProcessingDdlHandlingPolicy": {"HandleSourceTableTruncated": False},
-            "ValidationSettings": {"EnableValidation": True},
+            "ControlTablesSettings": {"ControlSchema": "pm_control"},
+            "ValidationSettings": {
+                "EnableValidation": True,
+                "ValidationMode": "ROW_LEVEL",
+                "ThreadCount": 5,
+                "RecordFailureDelayInMinutes": 2,
+                "FailureMaxCount": 9,
+                "TableFailureMaxCount": 3,
+            },
         }
     )
     settings = parse_settings(text, load=True)
-    assert (settings.truncate, settings.capture_truncate, settings.validate) == (True, False, True)
+    assert (settings.truncate, settings.capture_truncate) == (True, False)
+    assert settings.validation == Validation(failure_delay_minutes=2, failures_at_most=9, table_failures_at_most=3)
+    assert settings.control_schema == "pm_control"
     assert not parse_settings(text, load=False).truncate
+
+
+def test_dms_s_defaults_validate_nothing_and_keep_control_tables_in_public() -> None:
+    settings = parse_settings("{}", load=False)
+    assert (settings.validation, settings.control_schema) == (None, "public")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +128,11 @@ def test_settings_decide_about_truncation_and_validation() -> None:
             {"FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}, "TargetMetadata": {"SupportLobs": False}},
             "drop text",
         ),
+        ({**LOADED, "ValidationSettings": {"EnableValidaton": True}}, "unknown setting EnableValidaton"),
+        ({**LOADED, "ValidationSettings": {"EnableValidation": True, "ValidationMode": "ALL"}}, "ALL is not one of"),
+        ({**LOADED, "ValidationSettings": {"EnableValidation": True, "ValidationOnly": True}}, "ValidationOnly"),
+        ({**LOADED, "ControlTablesSettings": {"Schema": "x"}}, "unknown setting Schema"),
+        ({**LOADED, "ControlTablesSettings": {"StatusTableEnabled": True}}, "StatusTableEnabled"),
     ],
 )
 def test_settings_that_the_embedded_aws_cannot_honour_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -143,11 +164,34 @@ def test_lag_never_grows_when_more_has_arrived(positions: list[int], reached: in
     assert ages.age(now, reached + more) <= ages.age(now, reached)
 
 
-@pytest.mark.parametrize(
-    ("before", "target", "after", "failed"), [(5, 5, 5, 0), (5, 7, 9, 0), (5, 4, 9, 1), (9, 12, 5, 3)]
-)
-def test_validation_allows_for_rows_under_way(before: int, target: int, after: int, failed: int) -> None:
-    assert mismatched(before, target, after) == failed
+def test_validation_tells_how_a_row_differs() -> None:
+    source = {"1": 10, "2": 20, "3": 30}
+    comparison = compare(source, {"1": 10, "2": 21, "4": 40}, source)
+    assert comparison.failed == {"2": RECORD_DIFF, "3": MISSING_TARGET, "4": MISSING_SOURCE}
+    assert comparison.pending == []
+    assert comparison.compared == 4
+
+
+contents = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2))
+
+
+@given(before=contents, target=contents, after=contents)
+def test_validation_judges_only_rows_that_did_not_change_meanwhile(
+    before: dict[str, int], target: dict[str, int], after: dict[str, int]
+) -> None:
+    comparison = compare(before, target, after)
+    for key in before.keys() | target.keys() | after.keys():
+        changed = before.get(key) != after.get(key)
+        assert (key in comparison.pending) is changed
+        assert (key in comparison.failed) is (not changed and before.get(key) != target.get(key))
+
+
+@given(source=contents, target=contents)
+def test_buckets_that_differ_are_read_row_by_row(source: dict[str, int], target: dict[str, int]) -> None:
+    left, right = ({ord(key): value for key, value in side.items()} for side in (source, target))
+    assert differing(left, right) == [
+        bucket for bucket in sorted({*left, *right}) if left.get(bucket) != right.get(bucket)
+    ]
 
 
 @given(st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters="-"), min_size=1))

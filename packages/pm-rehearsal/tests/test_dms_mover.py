@@ -6,18 +6,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import psycopg
 import pytest
 
 from pm_postgres import PostgresServer
-from pm_rehearsal.cloud.dms import run
+from pm_rehearsal.cloud.dms import control_tables, validator
 from pm_rehearsal.cloud.dms.checks import TaskError
 from pm_rehearsal.cloud.dms.logins import Login, Side
 from pm_rehearsal.cloud.dms.mappings import parse_mappings
 from pm_rehearsal.cloud.dms.mover import Mover, Plan, object_name
 from pm_rehearsal.cloud.dms.progress import Progress
 from pm_rehearsal.cloud.dms.run import Metrics, Run
+from pm_rehearsal.cloud.dms.settings import TaskSettings, Validation
+from pm_rehearsal.cloud.dms.validation import Verdict
 
 SETTINGS = {
     "wal_level": "logical",
@@ -368,17 +371,26 @@ def test_a_table_is_loaded_again(pair: Pair) -> None:
     until(lambda: payments(b) == payments(a))
 
 
+VALIDATED = TaskSettings(
+    truncate=False,
+    capture_truncate=True,
+    validation=Validation(failure_delay_minutes=1, failures_at_most=100, table_failures_at_most=2),
+    control_schema="public",
+)
+
+
 class Watched:
     """A run with what it reported."""
 
-    def __init__(self, moving: Mover) -> None:
+    def __init__(self, moving: Mover, settings: TaskSettings = VALIDATED) -> None:
         self.progress = Progress(subscription=moving.plan.name, load=moving.plan.load)
         self.metrics: list[Metrics] = []
         self.failures: list[str] = []
         self.run = Run(
             mover=moving,
             progress=self.progress,
-            validate=True,
+            settings=settings,
+            task="TASK",
             spawn=self._spawn,
             publish=self.metrics.append,
             fail=self.failures.append,
@@ -408,20 +420,113 @@ def watch() -> Iterator[Callable[[Mover], Watched]]:
         one.run.stop()
 
 
-def test_validation_finds_the_row_that_is_missing(
+@pytest.fixture
+def validated(
     pair: Pair, watch: Callable[[Mover], Watched], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "VALIDATE_SECONDS", 0.5)
+) -> Callable[[str], Watched]:
+    """Starts a run with one account and three payments whose rows are compared without a rest."""
+    monkeypatch.setattr(validator, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(validator, "MINUTE_SECONDS", 0.3)
     a, b = pair
-    sql(a, "INSERT INTO accounts VALUES (1, 'Ada')")
-    moving = mover(a, b)
-    moving.begin()
-    watched = watch(moving)
-    table = ("public", "accounts")
-    assert watched.run.verdict(table).state == "Pending records"
-    until(lambda: watched.run.verdict(table).state == "Validated")
-    sql(b, f"{REPLICA}; DELETE FROM accounts")
-    until(lambda: watched.run.verdict(table) == run.Verdict(state="Mismatched records", failed_rows=1))
+
+    def start(*tables: str) -> Watched:
+        sql(
+            a,
+            "INSERT INTO accounts VALUES (1, 'Ada'); INSERT INTO payments SELECT n, 1, n FROM generate_series(1, 3) n",
+        )
+        moving = mover(a, b, *tables)
+        moving.begin()
+        with moving.plan.target.connect() as target:
+            control_tables.ensure(target, "public", validation=True)
+        return watch(moving)
+
+    return start
+
+
+ACCOUNTS, PAYMENTS = ("public", "accounts"), ("public", "payments")
+
+
+def test_validation_finds_rows_that_differ_writes_them_down_and_looks_again_only_when_told(
+    pair: Pair, validated: Callable[..., Watched]
+) -> None:
+    _, b = pair
+    watched = validated()
+    assert watched.run.verdict(PAYMENTS) == Verdict(state="Pending validation")
+    until(lambda: watched.run.verdict(PAYMENTS) == Verdict(state="Validated"))
+    until(lambda: sum(one["ValidationSucceededRecordCount"] for one in watched.metrics) >= 4)
+    assert watched.metrics[-1]["ValidationFailedOverallCount"] == 0
+
+    sql(b, f"{REPLICA}; UPDATE payments SET amount = 7 WHERE id = 1; DELETE FROM payments WHERE id = 2")
+    until(lambda: watched.run.verdict(PAYMENTS).failed_rows == 2)
+    assert watched.run.verdict(PAYMENTS).state == "Mismatched records"
+    assert watched.run.verdict(ACCOUNTS).state == "Validated"
+    until(lambda: watched.metrics[-1]["ValidationFailedOverallCount"] == 2)
+    assert rows(
+        b, 'SELECT "TASK_NAME", "TABLE_NAME", "KEY", "FAILURE_TYPE" FROM awsdms_validation_failures_v2 ORDER BY "KEY"'
+    ) == [("TASK", "payments", "(1)", "RECORD_DIFF"), ("TASK", "payments", "(2)", "MISSING_TARGET")]
+
+    sql(b, f"{REPLICA}; UPDATE payments SET amount = 1 WHERE id = 1; INSERT INTO payments VALUES (2, 1, 2)")
+    time.sleep(1.0)
+    assert watched.run.verdict(PAYMENTS).failed_rows == 2  # DMS looks at failed rows again when it is told to
+    watched.run.revalidate(PAYMENTS)
+    until(lambda: watched.run.verdict(PAYMENTS) == Verdict(state="Validated"))
+
+
+def test_validation_never_takes_rows_under_way_for_different_ones(
+    pair: Pair, validated: Callable[..., Watched]
+) -> None:
+    a, _ = pair
+    watched = validated()
+    until(lambda: watched.run.verdict(PAYMENTS).state == "Validated")
+    deadline = time.monotonic() + 3
+    with psycopg.connect(**a.conninfo(dbname="payments"), autocommit=True) as source:
+        number = 10
+        while time.monotonic() < deadline:
+            source.execute("INSERT INTO payments VALUES (%s, 1, 1)", [number])
+            source.execute("UPDATE payments SET amount = amount + 1 WHERE id = 1")
+            number += 1
+            assert watched.run.verdict(PAYMENTS).failed_rows == 0
+    until(lambda: watched.run.verdict(PAYMENTS) == Verdict(state="Validated"))
+
+
+def test_validation_gives_a_table_up_after_as_many_failures_as_its_settings_say(
+    pair: Pair, validated: Callable[..., Watched]
+) -> None:
+    _, b = pair
+    watched = validated()
+    until(lambda: watched.run.verdict(PAYMENTS).state == "Validated")
+    sql(b, f"{REPLICA}; DELETE FROM payments WHERE id < 3")
+    until(lambda: watched.run.verdict(PAYMENTS).failed_rows == 2)
+    sql(b, f"{REPLICA}; DELETE FROM payments")
+    time.sleep(1.0)
+    assert watched.run.verdict(PAYMENTS).failed_rows == 2
+    assert watched.run.verdict(ACCOUNTS).state == "Validated"
+
+
+def test_validation_leaves_out_a_table_whose_key_has_no_bounded_type(
+    pair: Pair, validated: Callable[..., Watched]
+) -> None:
+    for server in pair:
+        sql(server, "SET ROLE pm_owner; CREATE TABLE marker (token text PRIMARY KEY)")
+    watched = validated("marker", "accounts")
+    until(lambda: watched.run.verdict(ACCOUNTS).state == "Validated")
+    until(lambda: watched.run.verdict(("public", "marker")).state == "No primary key")
+
+
+def test_control_tables_need_a_schema_and_a_right_on_it(pair: Pair) -> None:
+    _, b = pair
+    sql(b, "CREATE SCHEMA elsewhere; GRANT USAGE ON SCHEMA elsewhere TO pm_dms")
+    with side(b).connect() as target:
+        for schema in ("nowhere", "elsewhere"):
+            with pytest.raises(TaskError, match=rf"{schema}\.awsdms_apply_exceptions cannot be made .*ControlSchema"):
+                control_tables.ensure(target, schema, validation=False)
+        sql(b, "GRANT CREATE ON SCHEMA elsewhere TO pm_dms")
+        for _ in range(2):
+            control_tables.ensure(target, "elsewhere", validation=True)
+    assert rows(b, "SELECT relname FROM pg_class WHERE relname LIKE 'awsdms%' AND relkind = 'r' ORDER BY 1") == [
+        ("awsdms_apply_exceptions",),
+        ("awsdms_validation_failures_v2",),
+    ]
 
 
 def test_lag_grows_while_the_target_is_down_and_falls_when_it_is_back(
@@ -438,8 +543,13 @@ def test_lag_grows_while_the_target_is_down_and_falls_when_it_is_back(
     until(lambda: watched.lag > 1.5)
     b.start()
     until(lambda: 0 <= watched.lag < 0.5)
-    pay(a, 2)  # statistics of what arrived in the moment of the crash are lost, as the server's own are
-    until(lambda: watched.progress.tables()["public", "payments"].inserts >= 1)
+    numbers = count(2)  # statistics of what arrived around the crash are lost, as the server's own are
+
+    def counts_again() -> bool:
+        pay(a, next(numbers))
+        return watched.progress.tables()["public", "payments"].inserts >= 1
+
+    until(counts_again)
     until(lambda: payments(b) == payments(a))
     assert watched.failures == []
 

@@ -24,6 +24,8 @@ CREATE TABLE accounts (id bigint PRIMARY KEY, name text NOT NULL);
 CREATE TABLE payments (id bigint PRIMARY KEY, account_id bigint NOT NULL REFERENCES accounts, amount numeric NOT NULL);
 CREATE TABLE unmapped (id bigint PRIMARY KEY);
 GRANT ALL ON ALL TABLES IN SCHEMA public TO pm_dms;
+CREATE SCHEMA own;
+GRANT USAGE, CREATE ON SCHEMA own TO pm_dms;
 """
 MAPPINGS = json.dumps(
     {
@@ -39,7 +41,13 @@ MAPPINGS = json.dumps(
         ]
     }
 )
-SETTINGS = json.dumps({"FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}})
+SETTINGS = json.dumps(
+    {
+        "FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"},
+        "ControlTablesSettings": {"ControlSchema": "own"},
+        "ValidationSettings": {"EnableValidation": True, "RecordFailureDelayInMinutes": 1},
+    }
+)
 ROLE = "arn:aws:iam::123456789012:role/dms-access"
 SIDES = ("source", "target")
 
@@ -374,6 +382,41 @@ def test_a_failed_login_is_told_without_the_password_and_a_dead_mover_by_growing
     until(lambda: world.metric("CDCLatencyTarget") > 3.0)
     assert world.metric("CDCLatencySource") > 2.0
     assert world.task("Load")["Status"] == "running"
+
+
+def test_rows_that_differ_are_in_the_statistics_and_metrics_until_their_table_is_validated_anew(world: World) -> None:
+    world.rows("source", "INSERT INTO accounts VALUES (1, 'Ada'), (2, 'Bob')")
+    world.test_connections()
+    world.start("Load", "start-replication")
+    world.settle("Load", "running")
+
+    def accounts() -> dict[str, Any]:
+        tables = world.dms.describe_table_statistics(ReplicationTaskArn=world.outputs["Load"])["TableStatistics"]
+        return next((table for table in tables if table["TableName"] == "accounts"), {})
+
+    until(lambda: accounts().get("ValidationState") == "Validated")
+    until(lambda: world.metric("ValidationFailedOverallCount") == 0)
+    world.rows("target", "UPDATE accounts SET name = 'Eve' WHERE id = 2")
+    until(lambda: accounts()["ValidationState"] == "Mismatched records")
+    assert accounts()["ValidationFailedRecords"] == 1
+    until(lambda: world.metric("ValidationFailedOverallCount") == 1)
+    assert world.rows("target", 'SELECT "FAILURE_TYPE" FROM own.awsdms_validation_failures_v2') == [("RECORD_DIFF",)]
+
+    world.rows("target", "UPDATE accounts SET name = 'Bob' WHERE id = 2")
+    world.dms.reload_tables(
+        ReplicationTaskArn=world.outputs["Load"],
+        TablesToReload=[{"SchemaName": "public", "TableName": "accounts"}],
+        ReloadOption="validate-only",
+    )
+    until(lambda: accounts()["ValidationState"] == "Validated")
+    until(lambda: world.metric("ValidationFailedOverallCount") == 0)
+
+
+def test_a_task_that_may_not_keep_its_own_tables_fails(world: World) -> None:
+    world.rows("target", "REVOKE CREATE ON SCHEMA own FROM pm_dms")
+    world.test_connections()
+    world.start("Load", "start-replication")
+    assert "own.awsdms_apply_exceptions cannot be made" in world.settle("Load", "failed")["LastFailureMessage"]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def ask(cloud, name, kind):
 def test_equal_weights_share_and_the_port_is_the_load_balancers(zone):
     zone.record("source", 50)
     zone.record("target", 50)
-    until(lambda: zone.draw(5))
+    until(lambda: len(zone.share(20)) == 2)
     share = zone.share(200)
     assert 70 <= share["source"] <= 130, share
     endpoint = zone.draw()[0]

@@ -252,6 +252,23 @@ def test_a_missing_image_fails_the_deployment_and_says_so(environment):
     assert environment.service()["runningCount"] == 0
 
 
+def test_a_failed_deployment_is_an_event(environment):
+    cloud = environment.cloud
+    queue = cloud.client("sqs").create_queue(QueueName="failures")["QueueUrl"]
+    pattern = {"source": ["aws.ecs"], "detail": {"eventType": ["ERROR"]}}
+    cloud.client("events").put_rule(Name="failures", EventPattern=json.dumps(pattern))
+    target = {"Id": "queue", "Arn": f"arn:aws:sqs:us-east-1:{cloud.account}:failures"}
+    cloud.client("events").put_targets(Rule="failures", Targets=[target])
+    environment.create(environment.define(tag="missing"))
+    environment.until(lambda: environment.service()["deployments"][0]["rolloutState"] == "FAILED", "failed")
+    (message,) = cloud.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    event = json.loads(message["Body"])
+    assert event["detail-type"] == "ECS Deployment State Change"
+    assert event["resources"] == [environment.service()["serviceArn"]]
+    assert event["detail"]["eventName"] == "SERVICE_DEPLOYMENT_FAILED"
+    assert "CannotPullContainerError" in event["detail"]["reason"]
+
+
 def test_a_deployment_that_crashes_is_rolled_back_while_the_old_one_serves(environment):
     first = environment.define(variables={"NAME": "one"})
     environment.create(first)
@@ -327,7 +344,10 @@ def test_output_arrives_in_the_log_group(environment):
 
 def test_a_task_of_its_own_runs_to_its_end(environment):
     definition = environment.define(variables={"CRASH": "1"})
-    task = environment.ecs.run_task(cluster="cluster", taskDefinition=definition, launchType="FARGATE")["tasks"][0]
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    task = environment.ecs.run_task(
+        cluster="cluster", taskDefinition=definition, launchType="FARGATE", networkConfiguration=network
+    )["tasks"][0]
     waiter = environment.ecs.get_waiter("tasks_stopped")
     waiter.wait(cluster="cluster", tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     stopped = environment.ecs.describe_tasks(cluster="cluster", tasks=[task["taskArn"]])["tasks"][0]

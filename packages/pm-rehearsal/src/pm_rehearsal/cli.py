@@ -12,8 +12,9 @@ from cyclopts.types import ExistingDirectory, NonNegativeFloat, NonNegativeInt, 
 from rich.console import Console
 
 from pm_core import SettingsError
+from pm_core.cdk_cli import CdkMissingError, ProjectError, find_project
 from pm_postgres import PostgresMissingError, PostgresStartError
-from pm_rehearsal.cdk import CdkError, ProjectError, find_project
+from pm_rehearsal.cdk import CdkError
 from pm_rehearsal.cloud import CloudStartError
 from pm_rehearsal.engine import EngineError
 from pm_rehearsal.load.process import LoadError
@@ -85,7 +86,7 @@ def command(
             ),
             progress,
         )
-    except (SettingsError, ProjectError, PostgresMissingError) as error:
+    except (SettingsError, ProjectError, CdkMissingError, PostgresMissingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except CloudStartError as error:

@@ -1,13 +1,16 @@
 """What an account holds, asked of each service's own API, so that `destroy` can be proven to leave nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ClientFactory = Callable[..., Any]
+Identifiers = Iterator[str]
+Lister = Callable[[Any], Identifiers]
+Resource = Mapping[str, Any]
 
 
 def inventory(client: ClientFactory, *, regions: tuple[str, ...]) -> set[str]:
-    """Every resource of the kinds that our templates make, as ``<region> <kind> <id>``.
+    """Every resource of the kinds that our templates make, and what services make for them: ``<region> <kind> <id>``.
 
     Args:
         client: ``client(service, region=...)`` gives a boto3 client.
@@ -15,9 +18,8 @@ def inventory(client: ClientFactory, *, regions: tuple[str, ...]) -> set[str]:
     """
     found: set[str] = set()
     for region in regions:
-        for service, list_resources in _LISTS:
-            for kind, identifier in list_resources(client(service, region=region)):
-                found.add(f"{region} {kind} {identifier}")
+        for kind, (service, lister) in {**LISTERS, **MADE_BY_SERVICES}.items():
+            found.update(f"{region} {kind} {identifier}" for identifier in lister(client(service, region=region)))
     return found
 
 
@@ -29,149 +31,216 @@ def _pages(api: Any, operation: str, key: str, **arguments: Any) -> Iterator[Any
         yield from getattr(api, operation)(**arguments).get(key) or ()
 
 
-def _cloudformation(api: Any) -> Iterator[tuple[str, str]]:
-    for stack in _pages(api, "describe_stacks", "Stacks"):
-        if stack["StackStatus"] != "DELETE_COMPLETE":
-            yield "stack", stack["StackName"]
+def _listed(
+    operation: str, key: str, identifier: str | None, *, alive: Callable[[Any], bool] = bool, **arguments: Any
+) -> Lister:
+    """A lister of one call.
+
+    Args:
+        operation: Of boto3's client.
+        key: Where its answer holds the resources.
+        identifier: The field of a resource that names it; None where the resource is its name.
+        alive: Whether a resource counts: some services show what was deleted for a while.
+        arguments: Of the call.
+    """
+
+    def lister(api: Any) -> Identifiers:
+        for resource in _pages(api, operation, key, **arguments):
+            if alive(resource):
+                yield resource if identifier is None else resource[identifier]
+
+    return lister
 
 
-def _ec2(api: Any) -> Iterator[tuple[str, str]]:
-    for vpc in _pages(api, "describe_vpcs", "Vpcs"):
-        yield "vpc", vpc["VpcId"]
-    for subnet in _pages(api, "describe_subnets", "Subnets"):
-        yield "subnet", subnet["SubnetId"]
-    for group in _pages(api, "describe_security_groups", "SecurityGroups"):
-        yield "security group", group["GroupId"]
-    for gateway in _pages(api, "describe_nat_gateways", "NatGateways"):
-        if gateway["State"] != "deleted":
-            yield "NAT gateway", gateway["NatGatewayId"]
-    for peering in _pages(api, "describe_vpc_peering_connections", "VpcPeeringConnections"):
-        if peering["Status"]["Code"] != "deleted":
-            yield "peering connection", peering["VpcPeeringConnectionId"]
-    for address in _pages(api, "describe_addresses", "Addresses"):
-        yield "elastic IP", address["AllocationId"]
-    for endpoint in _pages(api, "describe_vpc_endpoints", "VpcEndpoints"):
-        if endpoint["State"] != "deleted":
-            yield "VPC endpoint", endpoint["VpcEndpointId"]
-    for flow_log in _pages(api, "describe_flow_logs", "FlowLogs"):
-        yield "flow log", flow_log["FlowLogId"]
+def _routes(api: Any) -> Identifiers:
+    for table in _pages(api, "describe_route_tables", "RouteTables"):
+        for route in table["Routes"]:
+            if route.get("GatewayId") != "local":
+                destination = next(value for name, value in route.items() if name.startswith("Destination"))
+                yield f"{table['RouteTableId']} {destination}"
 
 
-def _rds(api: Any) -> Iterator[tuple[str, str]]:
-    for instance in _pages(api, "describe_db_instances", "DBInstances"):
-        yield "database", instance["DBInstanceIdentifier"]
-    for group in _pages(api, "describe_db_subnet_groups", "DBSubnetGroups"):
-        yield "database subnet group", group["DBSubnetGroupName"]
-    for group in _pages(api, "describe_db_parameter_groups", "DBParameterGroups"):
-        yield "database parameter group", group["DBParameterGroupName"]
-    for snapshot in _pages(api, "describe_db_snapshots", "DBSnapshots"):
-        yield "database snapshot", snapshot["DBSnapshotIdentifier"]
-
-
-def _dms(api: Any) -> Iterator[tuple[str, str]]:
-    for task in _pages(api, "describe_replication_tasks", "ReplicationTasks"):
-        yield "replication task", task["ReplicationTaskIdentifier"]
-    for endpoint in _pages(api, "describe_endpoints", "Endpoints"):
-        yield "replication endpoint", endpoint["EndpointIdentifier"]
-    for instance in _pages(api, "describe_replication_instances", "ReplicationInstances"):
-        yield "replication instance", instance["ReplicationInstanceIdentifier"]
-
-
-def _secrets(api: Any) -> Iterator[tuple[str, str]]:
-    for secret in _pages(api, "list_secrets", "SecretList", IncludePlannedDeletion=True):
-        yield "secret", secret["Name"]
-
-
-def _s3(api: Any) -> Iterator[tuple[str, str]]:
-    for bucket in api.list_buckets()["Buckets"]:
-        yield "bucket", bucket["Name"]
-
-
-def _logs(api: Any) -> Iterator[tuple[str, str]]:
-    for group in _pages(api, "describe_log_groups", "logGroups"):
-        yield "log group", group["logGroupName"]
-
-
-def _kms(api: Any) -> Iterator[tuple[str, str]]:
+def _keys(api: Any) -> Identifiers:
     for key in _pages(api, "list_keys", "Keys"):
         metadata = api.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
         # A deleted key waits out its days as PendingDeletion on AWS: it costs nothing and cannot be hurried.
         if metadata["KeyState"] != "PendingDeletion" and metadata["KeyManager"] == "CUSTOMER":
-            yield "key", key["KeyId"]
-    for alias in _pages(api, "list_aliases", "Aliases"):
-        if not alias["AliasName"].startswith("alias/aws/"):
-            yield "key alias", alias["AliasName"]
+            yield key["KeyId"]
 
 
-def _iam(api: Any) -> Iterator[tuple[str, str]]:
-    for role in _pages(api, "list_roles", "Roles"):
-        yield "role", role["RoleName"]
+def _of_clusters(operation: str, key: str) -> Lister:
+    def lister(api: Any) -> Identifiers:
+        for cluster in _pages(api, "list_clusters", "clusterArns"):
+            yield from _pages(api, operation, key, cluster=cluster)
+
+    return lister
 
 
-def _ssm(api: Any) -> Iterator[tuple[str, str]]:
-    for parameter in _pages(api, "describe_parameters", "Parameters"):
-        yield "parameter", parameter["Name"]
-
-
-def _ecr(api: Any) -> Iterator[tuple[str, str]]:
-    for repository in _pages(api, "describe_repositories", "repositories"):
-        yield "repository", repository["repositoryName"]
-
-
-def _ecs(api: Any) -> Iterator[tuple[str, str]]:
-    for cluster in _pages(api, "list_clusters", "clusterArns"):
-        yield "cluster", cluster
-    for definition in _pages(api, "list_task_definitions", "taskDefinitionArns", status="ACTIVE"):
-        yield "task definition", definition
-
-
-def _elbv2(api: Any) -> Iterator[tuple[str, str]]:
-    for balancer in _pages(api, "describe_load_balancers", "LoadBalancers"):
-        yield "load balancer", balancer["LoadBalancerName"]
-    for group in _pages(api, "describe_target_groups", "TargetGroups"):
-        yield "target group", group["TargetGroupName"]
-
-
-def _route53(api: Any) -> Iterator[tuple[str, str]]:
+def _records(api: Any) -> Identifiers:
     for zone in _pages(api, "list_hosted_zones", "HostedZones"):
-        yield "hosted zone", zone["Name"]
-    for check in _pages(api, "list_health_checks", "HealthChecks"):
-        yield "health check", check["Id"]
+        for record in _pages(api, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
+            if record["Type"] not in {"NS", "SOA"}:  # a zone comes with these
+                yield f"{record['Name']} {record['Type']} {record.get('SetIdentifier', '')}".rstrip()
 
 
-def _cloudwatch(api: Any) -> Iterator[tuple[str, str]]:
-    for alarm in _pages(api, "describe_alarms", "MetricAlarms"):
-        yield "alarm", alarm["AlarmName"]
-    for dashboard in _pages(api, "list_dashboards", "DashboardEntries"):
-        yield "dashboard", dashboard["DashboardName"]
+def _not_deleted(state: str) -> Callable[[Resource], bool]:
+    return lambda resource: resource[state] != "deleted"
 
 
-def _sns(api: Any) -> Iterator[tuple[str, str]]:
-    for topic in _pages(api, "list_topics", "Topics"):
-        yield "topic", topic["TopicArn"]
+# By CloudFormation's type: the service that is asked, and how.
+LISTERS: Mapping[str, tuple[str, Lister]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": (
+        "application-autoscaling",
+        _listed("describe_scalable_targets", "ScalableTargets", "ResourceId", ServiceNamespace="ecs"),
+    ),
+    "AWS::CertificateManager::Certificate": (
+        "acm",
+        _listed("list_certificates", "CertificateSummaryList", "CertificateArn"),
+    ),
+    "AWS::CloudFormation::Stack": (
+        "cloudformation",
+        _listed(
+            "describe_stacks", "Stacks", "StackName", alive=lambda stack: stack["StackStatus"] != "DELETE_COMPLETE"
+        ),
+    ),
+    "AWS::CloudWatch::Alarm": (
+        "cloudwatch",
+        _listed("describe_alarms", "MetricAlarms", "AlarmName", AlarmTypes=["MetricAlarm"]),
+    ),
+    "AWS::CloudWatch::CompositeAlarm": (
+        "cloudwatch",
+        _listed("describe_alarms", "CompositeAlarms", "AlarmName", AlarmTypes=["CompositeAlarm"]),
+    ),
+    "AWS::CloudWatch::Dashboard": ("cloudwatch", _listed("list_dashboards", "DashboardEntries", "DashboardName")),
+    "AWS::DMS::Endpoint": ("dms", _listed("describe_endpoints", "Endpoints", "EndpointIdentifier")),
+    "AWS::DMS::EventSubscription": (
+        "dms",
+        _listed("describe_event_subscriptions", "EventSubscriptionsList", "CustSubscriptionId"),
+    ),
+    "AWS::DMS::ReplicationInstance": (
+        "dms",
+        _listed("describe_replication_instances", "ReplicationInstances", "ReplicationInstanceIdentifier"),
+    ),
+    "AWS::DMS::ReplicationSubnetGroup": (
+        "dms",
+        _listed("describe_replication_subnet_groups", "ReplicationSubnetGroups", "ReplicationSubnetGroupIdentifier"),
+    ),
+    "AWS::DMS::ReplicationTask": (
+        "dms",
+        _listed("describe_replication_tasks", "ReplicationTasks", "ReplicationTaskIdentifier", WithoutSettings=True),
+    ),
+    "AWS::EC2::EIP": ("ec2", _listed("describe_addresses", "Addresses", "AllocationId")),
+    "AWS::EC2::FlowLog": ("ec2", _listed("describe_flow_logs", "FlowLogs", "FlowLogId")),
+    "AWS::EC2::InternetGateway": (
+        "ec2",
+        _listed("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    ),
+    "AWS::EC2::NatGateway": (
+        "ec2",
+        _listed("describe_nat_gateways", "NatGateways", "NatGatewayId", alive=_not_deleted("State")),
+    ),
+    "AWS::EC2::Route": ("ec2", _routes),
+    "AWS::EC2::RouteTable": ("ec2", _listed("describe_route_tables", "RouteTables", "RouteTableId")),
+    "AWS::EC2::SecurityGroup": ("ec2", _listed("describe_security_groups", "SecurityGroups", "GroupId")),
+    "AWS::EC2::SecurityGroupEgress": (
+        "ec2",
+        _listed(
+            "describe_security_group_rules",
+            "SecurityGroupRules",
+            "SecurityGroupRuleId",
+            alive=lambda rule: rule["IsEgress"],
+        ),
+    ),
+    "AWS::EC2::SecurityGroupIngress": (
+        "ec2",
+        _listed(
+            "describe_security_group_rules",
+            "SecurityGroupRules",
+            "SecurityGroupRuleId",
+            alive=lambda rule: not rule["IsEgress"],
+        ),
+    ),
+    "AWS::EC2::Subnet": ("ec2", _listed("describe_subnets", "Subnets", "SubnetId")),
+    "AWS::EC2::VPC": ("ec2", _listed("describe_vpcs", "Vpcs", "VpcId")),
+    "AWS::EC2::VPCEndpoint": (
+        "ec2",
+        _listed("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", alive=_not_deleted("State")),
+    ),
+    "AWS::EC2::VPCPeeringConnection": (
+        "ec2",
+        _listed(
+            "describe_vpc_peering_connections",
+            "VpcPeeringConnections",
+            "VpcPeeringConnectionId",
+            alive=lambda peering: peering["Status"]["Code"] != "deleted",
+        ),
+    ),
+    "AWS::ECR::Repository": ("ecr", _listed("describe_repositories", "repositories", "repositoryName")),
+    "AWS::ECS::Cluster": ("ecs", _listed("list_clusters", "clusterArns", None)),
+    "AWS::ECS::Service": ("ecs", _of_clusters("list_services", "serviceArns")),
+    "AWS::ECS::TaskDefinition": ("ecs", _listed("list_task_definitions", "taskDefinitionArns", None, status="ACTIVE")),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": (
+        "elbv2",
+        _listed("describe_load_balancers", "LoadBalancers", "LoadBalancerName"),
+    ),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": (
+        "elbv2",
+        _listed("describe_target_groups", "TargetGroups", "TargetGroupName"),
+    ),
+    "AWS::Events::Rule": ("events", _listed("list_rules", "Rules", "Name", alive=lambda rule: "ManagedBy" not in rule)),
+    "AWS::IAM::ManagedPolicy": ("iam", _listed("list_policies", "Policies", "PolicyName", Scope="Local")),
+    "AWS::IAM::Role": ("iam", _listed("list_roles", "Roles", "RoleName")),
+    "AWS::KMS::Alias": (
+        "kms",
+        _listed(
+            "list_aliases", "Aliases", "AliasName", alive=lambda alias: not alias["AliasName"].startswith("alias/aws/")
+        ),
+    ),
+    "AWS::KMS::Key": ("kms", _keys),
+    "AWS::Lambda::Function": ("lambda", _listed("list_functions", "Functions", "FunctionName")),
+    "AWS::Logs::LogGroup": ("logs", _listed("describe_log_groups", "logGroups", "logGroupName")),
+    "AWS::RDS::DBInstance": ("rds", _listed("describe_db_instances", "DBInstances", "DBInstanceIdentifier")),
+    "AWS::RDS::DBParameterGroup": (
+        "rds",
+        _listed("describe_db_parameter_groups", "DBParameterGroups", "DBParameterGroupName"),
+    ),
+    "AWS::RDS::DBSubnetGroup": ("rds", _listed("describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName")),
+    "AWS::RDS::EventSubscription": (
+        "rds",
+        _listed("describe_event_subscriptions", "EventSubscriptionsList", "CustSubscriptionId"),
+    ),
+    "AWS::Route53::HealthCheck": ("route53", _listed("list_health_checks", "HealthChecks", "Id")),
+    "AWS::Route53::HostedZone": ("route53", _listed("list_hosted_zones", "HostedZones", "Name")),
+    "AWS::Route53::RecordSet": ("route53", _records),
+    "AWS::S3::Bucket": ("s3", _listed("list_buckets", "Buckets", "Name")),
+    "AWS::SNS::Subscription": ("sns", _listed("list_subscriptions", "Subscriptions", "SubscriptionArn")),
+    "AWS::SNS::Topic": ("sns", _listed("list_topics", "Topics", "TopicArn")),
+    "AWS::SSM::Parameter": ("ssm", _listed("describe_parameters", "Parameters", "Name")),
+    "AWS::SecretsManager::Secret": (
+        "secretsmanager",
+        _listed("list_secrets", "SecretList", "Name", IncludePlannedDeletion=True),
+    ),
+}
 
+# What no template names and a service makes for what one does.
+MADE_BY_SERVICES: Mapping[str, tuple[str, Lister]] = {
+    "AWS::EC2::NetworkInterface": (
+        "ec2",
+        _listed("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    ),
+    "AWS::ECS::Task": ("ecs", _of_clusters("list_tasks", "taskArns")),
+    "AWS::RDS::DBSnapshot": ("rds", _listed("describe_db_snapshots", "DBSnapshots", "DBSnapshotIdentifier")),
+}
 
-def _lambda(api: Any) -> Iterator[tuple[str, str]]:
-    for function in _pages(api, "list_functions", "Functions"):
-        yield "function", function["FunctionName"]
-
-
-_LISTS: tuple[tuple[str, Callable[[Any], Iterator[tuple[str, str]]]], ...] = (
-    ("cloudformation", _cloudformation),
-    ("ec2", _ec2),
-    ("rds", _rds),
-    ("dms", _dms),
-    ("secretsmanager", _secrets),
-    ("s3", _s3),
-    ("logs", _logs),
-    ("kms", _kms),
-    ("iam", _iam),
-    ("ssm", _ssm),
-    ("ecr", _ecr),
-    ("ecs", _ecs),
-    ("elbv2", _elbv2),
-    ("route53", _route53),
-    ("cloudwatch", _cloudwatch),
-    ("sns", _sns),
-    ("lambda", _lambda),
-)
+# What is a part of something else, which the service deletes with it, or does not delete before it.
+PARTS: Mapping[str, str] = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy": "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::EC2::SubnetRouteTableAssociation": "AWS::EC2::RouteTable",
+    "AWS::EC2::VPCGatewayAttachment": "AWS::EC2::InternetGateway",
+    "AWS::ElasticLoadBalancingV2::Listener": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::Lambda::Url": "AWS::Lambda::Function",
+    "AWS::S3::BucketPolicy": "AWS::S3::Bucket",
+    "AWS::SNS::TopicPolicy": "AWS::SNS::Topic",
+    "AWS::SecretsManager::RotationSchedule": "AWS::SecretsManager::Secret",
+    "AWS::SecretsManager::SecretTargetAttachment": "AWS::SecretsManager::Secret",
+}

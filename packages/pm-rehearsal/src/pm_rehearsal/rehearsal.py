@@ -79,7 +79,7 @@ class _Run:
             stacks = stage.synthesize()
         with step("bootstrap the account"):
             stage.bootstrap()
-        with step("deploy the registries, push the image"):
+        with step("deploy the registries, push the images"):
             stage.deploy_registries(stacks, on_line=detail)
         rest = [name for name in stacks if not name.startswith("registry-")]
         with step(f"deploy the other {len(rest)} stacks"):
@@ -97,6 +97,7 @@ class _Run:
             pm("preflight")
             pm("replicate")
             pm("verify")
+            pm("status", "--remote")
             pm("shift", "5,25,50,100", "--bake", BAKE)
             self._move("cutover")
             pm("verify")

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pm_core import RegistryContract, Settings
+from pm_core import RegistryContract, Settings, TargetRegistryContract
+from pm_core.cdk_cli import ProjectError
 from pm_postgres import find_binaries
-from pm_rehearsal.cdk import CdkCli, ProjectError
+from pm_rehearsal.cdk import CdkCli
 from pm_rehearsal.cloud import EmbeddedCloud
 from pm_rehearsal.cloud.settings import OWN_NAMESPACE
 from pm_rehearsal.deployment import Deployment, settings_of
@@ -25,7 +26,9 @@ from pm_rehearsal.seed import seed
 
 ENVIRONMENTS = ("source", "target")
 PAYMENTS_MODULE = "pm_payments"
+ENGINE_MODULE = "pm_cutover"
 REPOSITORIES = "repository-"  # how the names of both environments' image repositories begin
+OPERATOR_REPOSITORIES = "repository-operator-"
 
 OnLine = Callable[[str], None]
 
@@ -74,7 +77,11 @@ class Stage:
         self._before: set[str] = set()
         self.cloud = EmbeddedCloud(
             port=options.port,
-            images={REPOSITORIES: [sys.executable, "-m", PAYMENTS_MODULE]},
+            images={
+                REPOSITORIES: [sys.executable, "-m", PAYMENTS_MODULE],
+                OPERATOR_REPOSITORIES: [sys.executable, "-m", ENGINE_MODULE],
+            },
+            programs=self._programs,
             replication_latency_seconds=options.replication_latency_seconds,
         )
 
@@ -123,7 +130,7 @@ class Stage:
     def deploy_registries(
         self, stacks: list[str], *, cdk: CdkCli | None = None, suffix: str = "", on_line: OnLine | None = None
     ) -> None:
-        """Deploy the registries of ``stacks`` and push the service's image to them.
+        """Deploy the registries of ``stacks`` and push the images to them: of the service, and of the operator task.
 
         Args:
             stacks: Ids of all stacks.
@@ -132,11 +139,17 @@ class Stage:
             on_line: Gets what the CDK CLI prints.
         """
         (cdk or self.cdk).deploy([name for name in stacks if name.startswith("registry-")], on_line=on_line)
+        self.push_images(suffix=suffix)
+
+    def push_images(self, *, suffix: str = "") -> None:
+        """Push the service's image to both registries; an image that is there already is left alone."""
         deployment = Deployment(cloud=self.cloud, suffix=suffix or self.options.suffix)
         parameters, ecr = deployment.parameters(), self.cloud.client("ecr")
         for environment in ENVIRONMENTS:
             registry = RegistryContract.parse(parameters, suffix=deployment.suffix, environment=environment)
             push(ecr, repository=registry.repository_name, tag=self.settings.image_tag)
+        target = TargetRegistryContract.parse(parameters, suffix=deployment.suffix, environment="target")
+        push(ecr, repository=target.operator_repository_name, tag=self.settings.operator_image_tag)
 
     def seed(self, *, payments: int) -> tuple[int, ...]:
         """Give the source the service's schema and a history; the customer accounts."""

@@ -47,6 +47,8 @@ class EmbeddedCloud:
         port: Of the AWS endpoint. Default: a free one.
         dns_port: Of Route 53's answers over UDP. Default: a free one.
         images: ECR repository name prefix -> the local command that an ECS container of that image runs.
+        programs: Directory of PostgreSQL's programs, for the server's databases, and for containers whose image has
+            them. Default: found by the server, not known to containers.
         replication_latency_seconds: Added to each change that a DMS task carries. Default 0.
         region: Default region of clients and of the environment.
 
@@ -62,6 +64,7 @@ class EmbeddedCloud:
         port: int = 0,
         dns_port: int = 0,
         images: Mapping[str, Sequence[str]] | None = None,
+        programs: Path | None = None,
         replication_latency_seconds: float = 0.0,
         region: str = DEFAULT_REGION,
     ) -> None:
@@ -71,6 +74,8 @@ class EmbeddedCloud:
             IMAGES_VARIABLE: json.dumps({prefix: list(argv) for prefix, argv in (images or {}).items()}),
             LATENCY_VARIABLE: str(replication_latency_seconds),
         }
+        if programs is not None:
+            self._variables[pm_postgres.BIN_VARIABLE] = str(programs)
         self._session = boto3.session.Session()  # loads the services' descriptions once
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -30,8 +30,9 @@ PROPERTIES = frozenset(
 
 
 def install(extension: Extension) -> None:
-    """Make a missing image an error, and unknown properties of a repository too."""
+    """Make a missing image an error, and unknown properties too; tell a repeated push from another image."""
     extension.intercept("ecr", _describe_images)
+    extension.intercept("ecr", _RepeatedPush(extension))
     extension.wrap(TYPE, create=_create, update=_update)
 
 
@@ -53,6 +54,26 @@ def _describe_images(request: Request) -> Response | None:
                     f"'{request.parameters['repositoryName']}'",
                 )
     return answer
+
+
+class _RepeatedPush:
+    """PutImage of the very image that has the tag: ImageAlreadyExistsException; MiniStack says that of another one."""
+
+    def __init__(self, extension: Extension) -> None:
+        self._ecr = extension.module("services.ecr")
+
+    def __call__(self, request: Request) -> Response | None:
+        wanted = request.parameters
+        if request.action != "PutImage" or "imageTag" not in wanted:
+            return None
+        existing = self._ecr._find_image(wanted["repositoryName"], {"imageTag": wanted["imageTag"]})
+        if existing is None or existing["imageDigest"] != self._ecr._image_digest(wanted["imageManifest"]):
+            return None
+        raise ServiceError(
+            "ImageAlreadyExistsException",
+            f"Image with digest '{existing['imageDigest']}' and tag '{wanted['imageTag']}' already exists in the "
+            f"repository with name '{wanted['repositoryName']}'",
+        )
 
 
 def _create(original: CreateHandler, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:

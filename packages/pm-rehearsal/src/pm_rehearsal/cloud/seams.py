@@ -13,6 +13,7 @@ SEAMS: dict[str, tuple[str, ...]] = {
     "core.lambda_runtime": ("subprocess", "reset"),
     "core.responses": ("get_account_id", "get_region", "request_scope"),
     "core.router": ("SERVICE_PATTERNS",),
+    "services.cloudformation": ("_stacks",),
     "services.cloudformation.custom_resource": ("deliver_response",),
     "services.cloudformation.engine": (
         *("validate_template_support", "declared_transforms"),
@@ -23,9 +24,11 @@ SEAMS: dict[str, tuple[str, ...]] = {
         *("_sm_target_connection", "_SM_TARGET_KEYS"),
     ),
     "services.cloudformation.stacks": ("_runs_on_worker_thread",),
-    "services.cloudwatch": ("_alarms", "_metrics", "_dims_key", "_evaluate_alarm"),
+    "services.cloudwatch": ("_alarms", "_dispatch_alarm_actions", "_metrics", "_dims_key", "_evaluate_alarm"),
+    "services.ecr": ("_find_image", "_image_digest"),
+    "services.eventbridge": ("_invoke_target", "_put_events"),
     "services.iam": ("_roles",),
-    "services.kms": ("_aliases", "_keys"),
+    "services.kms": ("_aliases", "_keys", "_resolve_key"),
     "services.lambda_svc": ("_execute_function_with_config_scope",),
     "services.rds": (
         *("_ACTION_MAP", "_error", "_finish_instance_reboot", "_instances", "_p", "_param_groups"),
@@ -39,6 +42,7 @@ SEAMS: dict[str, tuple[str, ...]] = {
         *("_replication_rule_tags", "_resolve_sse_write_headers"),
     ),
     "services.secretsmanager": ("_resolve",),
+    "services.sns": ("_topics", "publish_internal"),
 }
 
 

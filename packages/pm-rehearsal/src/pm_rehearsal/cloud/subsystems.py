@@ -8,6 +8,7 @@ from pm_rehearsal.cloud import (
     ecs,
     health,
     lambdas,
+    notifications,
     providers,
     rds,
     rds_events,
@@ -15,6 +16,7 @@ from pm_rehearsal.cloud import (
     rotation,
     scaling,
     schemas,
+    stack_parameters,
 )
 from pm_rehearsal.cloud.extension import Extension
 
@@ -23,7 +25,9 @@ def install(extension: Extension) -> None:
     """Install them all; stop and reset hooks run in the opposite order."""
     for subsystem in (
         schemas,
+        stack_parameters,
         lambdas,
+        notifications,
         providers,
         rds,
         rds_events,

@@ -1,25 +1,21 @@
 """Event subscriptions: state changes of tasks and instances, published to SNS."""
 
 import json
-import logging
 import time
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from pm_rehearsal.cloud.dms.infrastructure import Tags, arn_of
 from pm_rehearsal.cloud.dms.store import Attributes, Resource, Shelf, check, describe
 from pm_rehearsal.cloud.extension import Action, Extension, ServiceError
+from pm_rehearsal.cloud.notifications import DMS, Notifications
 
+# Source: `aws dms describe-event-categories`.
 CATEGORIES = {
     "replication-task": ("state change", "creation", "deletion", "failure", "configuration change"),
     "replication-instance": (
-        *("state change", "creation", "deletion", "failure", "configuration change", "maintenance"),
-        *("failover", "low storage"),
+        *("creation", "deletion", "failure", "configuration change", "maintenance", "failover", "low storage"),
     ),
 }
 _MODIFIABLE = ("SnsTopicArn", "SourceType", "EventCategories", "Enabled")
-
-log = logging.getLogger(__name__)
 
 
 class Events:
@@ -33,6 +29,7 @@ class Events:
     def __init__(self, extension: Extension, *, tags: Tags) -> None:
         self._extension = extension
         self._tags = tags
+        self._notifications = Notifications(extension)
         self.subscriptions: Shelf[Resource] = Shelf(
             extension.scope, what="event subscription", keys=("CustSubscriptionId",)
         )
@@ -54,6 +51,7 @@ class Events:
             optional=("SourceType", "EventCategories", "SourceIds", "Enabled", "Tags"),
         )
         _check_categories(request.get("SourceType") or "", request.get("EventCategories") or [])
+        self._notifications.check(request["SnsTopicArn"], service=DMS, source=self._arn(request["SubscriptionName"]))
         account, _ = self._extension.scope()
         subscription = self.subscriptions.add(
             Resource(
@@ -70,7 +68,7 @@ class Events:
                 }
             )
         )
-        self._tags.set(arn_of(self._extension, "es", request["SubscriptionName"]), request.get("Tags") or [])
+        self._tags.set(self._arn(request["SubscriptionName"]), request.get("Tags") or [])
         return {"EventSubscription": subscription.attributes}
 
     def modify(self, request: Attributes) -> Attributes:
@@ -93,7 +91,7 @@ class Events:
         check(request, required=("SubscriptionName",))
         subscription = self.subscriptions.get(request["SubscriptionName"])
         self.subscriptions.remove(subscription)
-        self._tags.forget(arn_of(self._extension, "es", request["SubscriptionName"]))
+        self._tags.forget(self._arn(request["SubscriptionName"]))
         return {"EventSubscription": subscription.attributes | {"Status": "deleting"}}
 
     def describe(self, request: Attributes) -> Attributes:
@@ -123,12 +121,16 @@ class Events:
         for subscription in self.subscriptions.all():
             if not _listens(subscription, source, identifier, category):
                 continue
-            try:
-                self._extension.client("sns").publish(
-                    TopicArn=subscription["SnsTopicArn"], Subject="DMS Notification Message", Message=json.dumps(event)
-                )
-            except (ClientError, BotoCoreError) as error:  # a topic that is gone must not stop a task
-                log.warning("event of %s not published to %s: %s", identifier, subscription["SnsTopicArn"], error)
+            self._notifications.publish(
+                subscription["SnsTopicArn"],
+                service=DMS,
+                source=self._arn(subscription["CustSubscriptionId"]),
+                subject="DMS Notification Message",
+                message=json.dumps(event),
+            )
+
+    def _arn(self, subscription: str) -> str:
+        return arn_of(self._extension, "es", subscription)
 
 
 def _listens(subscription: Resource, source: str, identifier: str, category: str) -> bool:

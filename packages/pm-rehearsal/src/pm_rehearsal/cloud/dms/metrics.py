@@ -37,4 +37,6 @@ def publish(extension: Extension, instance: Resource, task: Resource, metrics: M
 def _unit(name: str) -> str:
     if "Latency" in name:
         return "Seconds"
+    if name == "MemoryUsage":
+        return "Bytes"
     return "Count/Second" if "Throughput" in name else "Count"

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pm_rehearsal.cloud.dms.control_tables import DEFAULT_SCHEMA
+
 # Sections of the document; what is in the ones that are not read below tunes DMS's own machinery, which is not here.
 _SECTIONS = frozenset(
     {
@@ -17,6 +19,23 @@ _SECTIONS = frozenset(
 _CHANGING_ROWS = frozenset(
     {"BeforeImageSettings", "LoopbackPreventionSettings", "PostProcessingRules", "CharacterSetSettings"}
 )
+# What DMS knows of these two sections. Source: AWS DMS user guide, "Data validation task settings", "Control table task
+# settings".
+_VALIDATION = frozenset(
+    {
+        *("EnableValidation", "ValidationMode", "ValidationOnly", "ThreadCount", "PartitionSize", "FailureMaxCount"),
+        *("TableFailureMaxCount", "RecordFailureDelayInMinutes", "RecordFailureDelayLimitInMinutes"),
+        *("RecordSuspendDelayInMinutes", "MaxKeyColumnSize", "HandleCollationDiff", "SkipLobColumns"),
+        *("ValidationPartialLobSize", "ValidationQueryCdcDelaySeconds"),
+    }
+)
+_CONTROL_TABLES = frozenset(
+    {
+        *("ControlSchema", "HistoryTimeslotInMinutes", "HistoryTableEnabled", "SuspendedTablesTableEnabled"),
+        *("StatusTableEnabled", "FullLoadExceptionTableEnabled"),
+    }
+)
+_MORE_CONTROL_TABLES = tuple(sorted(name for name in _CONTROL_TABLES if name.endswith("TableEnabled")))
 _PREPARATIONS = {"DO_NOTHING": False, "TRUNCATE_BEFORE_LOAD": True}
 _DEFAULT_PREPARATION = "DROP_AND_CREATE"
 
@@ -26,18 +45,35 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How both sides are compared.
+
+    Attributes:
+        failure_delay_minutes: A row is reported as different once it has been so for as long.
+        failures_at_most: Rows of the task after which nothing more is compared.
+        table_failures_at_most: Rows of one table after which it is not compared any more.
+    """
+
+    failure_delay_minutes: float
+    failures_at_most: int
+    table_failures_at_most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings:
     """What a task does beside moving rows.
 
     Attributes:
         truncate: Empty each target table before it is loaded.
         capture_truncate: Repeat the source's TRUNCATE on the target.
-        validate: Compare both sides while the task runs.
+        validation: Compare both sides while the task runs; None compares nothing.
+        control_schema: Where on the target DMS's own tables are.
     """
 
     truncate: bool
     capture_truncate: bool
-    validate: bool
+    validation: Validation | None
+    control_schema: str
 
 
 def parse_settings(document: str, *, load: bool) -> TaskSettings:
@@ -75,8 +111,32 @@ def parse_settings(document: str, *, load: bool) -> TaskSettings:
         capture_truncate=bool(
             _section(settings, "ChangeProcessingDdlHandlingPolicy").get("HandleSourceTableTruncated", True)
         ),
-        validate=bool(_section(settings, "ValidationSettings").get("EnableValidation", False)),
+        validation=_validation(_known(settings, "ValidationSettings", _VALIDATION)),
+        control_schema=_control_schema(_known(settings, "ControlTablesSettings", _CONTROL_TABLES)),
     )
+
+
+def _validation(section: Mapping[str, Any]) -> Validation | None:
+    if not section.get("EnableValidation", False):
+        return None
+    mode = section.get("ValidationMode", "ROW_LEVEL")
+    if mode not in {"ROW_LEVEL", "GROUP_LEVEL"}:
+        raise SettingsError(f"ValidationSettings.ValidationMode {mode} is not one of ROW_LEVEL, GROUP_LEVEL")
+    for name in ("ValidationOnly", "SkipLobColumns"):
+        if section.get(name):
+            raise SettingsError(f"ValidationSettings.{name} true is not supported by the embedded AWS: set it to false")
+    return Validation(
+        failure_delay_minutes=float(section.get("RecordFailureDelayInMinutes", 5)),
+        failures_at_most=int(section.get("FailureMaxCount", 10_000)),
+        table_failures_at_most=int(section.get("TableFailureMaxCount", 1_000)),
+    )
+
+
+def _control_schema(section: Mapping[str, Any]) -> str:
+    for name in _MORE_CONTROL_TABLES:
+        if section.get(name):
+            raise SettingsError(f"ControlTablesSettings.{name} true is not supported by the embedded AWS")
+    return str(section.get("ControlSchema") or DEFAULT_SCHEMA)
 
 
 def _check_load(loading: Mapping[str, Any], *, load: bool) -> None:
@@ -89,6 +149,14 @@ def _check_load(loading: Mapping[str, Any], *, load: bool) -> None:
     for name in ("StopTaskCachedChangesApplied", "StopTaskCachedChangesNotApplied", "CreatePkAfterFullLoad"):
         if loading.get(name):
             raise SettingsError(f"FullLoadSettings.{name} true is not supported by the embedded AWS: set it to false")
+
+
+def _known(settings: Mapping[str, Any], name: str, known: frozenset[str]) -> Mapping[str, Any]:
+    section = _section(settings, name)
+    unknown = sorted(set(section) - known)
+    if unknown:
+        raise SettingsError(f"{name}: unknown setting {', '.join(unknown)}; {', '.join(sorted(known))} are known")
+    return section
 
 
 def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

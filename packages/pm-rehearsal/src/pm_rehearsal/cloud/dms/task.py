@@ -5,9 +5,9 @@ import time
 
 from pm_rehearsal.cloud.dms.mover import Mover, object_name
 from pm_rehearsal.cloud.dms.progress import BEFORE, COMPLETED, ERROR, LOADING, Progress, TableProgress
-from pm_rehearsal.cloud.dms.run import Run, Verdict
+from pm_rehearsal.cloud.dms.run import Run
 from pm_rehearsal.cloud.dms.store import Attributes, Resource
-from pm_rehearsal.cloud.dms.validation import NOT_ENABLED
+from pm_rehearsal.cloud.dms.validation import NOT_ENABLED, Verdict
 
 LOAD, CDC = "full-load-and-cdc", "cdc"
 _BUSY = frozenset({"starting", "running", "stopping"})
@@ -80,6 +80,6 @@ def statistics(schema: str, name: str, table: TableProgress, verdict: Verdict | 
         "LastUpdateTime": table.changed,
         "ValidationState": verdict.state if verdict else NOT_ENABLED,
         "ValidationFailedRecords": verdict.failed_rows if verdict else 0,
-        "ValidationPendingRecords": 0,
+        "ValidationPendingRecords": verdict.pending_rows if verdict else 0,
         "ValidationSuspendedRecords": 0,
     }

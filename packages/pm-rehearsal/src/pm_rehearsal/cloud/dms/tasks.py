@@ -4,10 +4,12 @@ import logging
 import time
 from collections.abc import Callable
 
+from pm_rehearsal.cloud.dms import control_tables
 from pm_rehearsal.cloud.dms.checks import TaskError
 from pm_rehearsal.cloud.dms.endpoints import Endpoints
 from pm_rehearsal.cloud.dms.events import Events
 from pm_rehearsal.cloud.dms.infrastructure import Tags, arn_of
+from pm_rehearsal.cloud.dms.logins import LoginError
 from pm_rehearsal.cloud.dms.mappings import parse_mappings
 from pm_rehearsal.cloud.dms.mover import Mover, Plan
 from pm_rehearsal.cloud.dms.run import Metrics, Run
@@ -223,16 +225,23 @@ class Tasks:
         return self._answer(task)
 
     def reload_tables(self, request: Attributes) -> Attributes:
-        """ReloadTables of a running task."""
+        """ReloadTables of a running task: load some tables again, or only validate them anew."""
         check(request, required=("ReplicationTaskArn", "TablesToReload"), optional=("ReloadOption",))
         task = self.tasks.get(request["ReplicationTaskArn"])
-        if request.get("ReloadOption", "data-reload") != "data-reload":
-            raise ServiceError("InvalidParameterValueException", "ReloadOption must be data-reload")
+        option = request.get("ReloadOption", "data-reload")
+        if option not in {"data-reload", "validate-only"}:
+            raise ServiceError("InvalidParameterValueException", f"ReloadOption {option}: data-reload or validate-only")
+        tables = [(table["SchemaName"], table["TableName"]) for table in request["TablesToReload"]]
         with task.lock:
-            if task["Status"] != "running" or task.mover is None or task["MigrationType"] != LOAD:
-                raise invalid_state("only a running full-load-and-cdc task can reload tables")
+            if task["Status"] != "running" or task.mover is None or task.run is None:
+                raise invalid_state("only a running task can reload or validate tables")
+            if option == "data-reload" and task["MigrationType"] != LOAD:
+                raise invalid_state("only a full-load-and-cdc task can reload tables")
             try:
-                task.mover.reload([(table["SchemaName"], table["TableName"]) for table in request["TablesToReload"]])
+                if option == "data-reload":
+                    task.mover.reload(tables)
+                for table in tables if option == "validate-only" else ():
+                    task.run.revalidate(table)
             except TaskError as error:
                 raise invalid_state(str(error)) from error
         return {"ReplicationTaskArn": task["ReplicationTaskArn"]}
@@ -276,6 +285,8 @@ class Tasks:
             if task.mover is not None:
                 task.mover.close()
             task.mover = mover
+            settings = self._settings(task)
+            self._make_control_tables(mover.plan, settings)
             if kind == RESUME:
                 mover.resume()
                 task.stats["StartDate"] = time.time()
@@ -296,7 +307,8 @@ class Tasks:
             task.run = Run(
                 mover=mover,
                 progress=task.progress,
-                validate=self._settings(task).validate,
+                settings=settings,
+                task=task["ReplicationTaskArn"].rpartition(":")[2],
                 spawn=lambda name, function: self._extension.background(name, function),
                 publish=lambda metrics: self._publish(instance, task, metrics),
                 fail=lambda message: self._fail(task, message),
@@ -328,6 +340,13 @@ class Tasks:
             }
         log.error("task %s failed: %s", task["ReplicationTaskIdentifier"], message)
         self._tell(task, "failure", f"Replication task has failed. {message}")
+
+    def _make_control_tables(self, plan: Plan, settings: TaskSettings) -> None:
+        try:
+            with plan.target.connect() as target:
+                control_tables.ensure(target, settings.control_schema, validation=settings.validation is not None)
+        except LoginError as error:
+            raise TaskError(str(error)) from error
 
     def _prepare_others(self, started: Task, plan: Plan) -> None:
         """Publish for the tasks that may start later, at positions from now on, between the same two databases."""

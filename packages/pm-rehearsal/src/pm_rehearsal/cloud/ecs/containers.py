@@ -1,11 +1,14 @@
 """A container of a task as a process of this machine: which command, which environment, where its output goes.
 
 Documented differences from AWS: all containers share 127.0.0.1, so each is told a free port of its own in ``PORT`` and
-to bind to it in ``PM_BIND``; limits of CPU and memory, volumes, users and read-only file systems have no effect.
+to bind to it in ``PM_BIND``; each has a directory of its own, which goes with it, as working directory and for
+temporary files, where a container on AWS mounts a volume; limits of CPU and memory, users and read-only file systems
+have no effect.
 """
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +25,6 @@ _INHERITED = (
     "LANG",
     "LC_ALL",
     "TZ",
-    "TMPDIR",
     "PYTHONPATH",
     "PYTHONDONTWRITEBYTECODE",
     "PM_POSTGRES_BIN",
@@ -88,6 +90,7 @@ def environment(
     account: str,
     region: str,
     port: int,
+    scratch: Path,
 ) -> dict[str, str]:
     """A container's whole environment: its own variables, its secrets, AWS, and where to listen."""
     return {
@@ -104,6 +107,7 @@ def environment(
         "NO_PROXY": HOST,
         "PORT": str(port),
         "PM_BIND": HOST,
+        "TMPDIR": str(scratch),
     }
 
 
@@ -116,6 +120,7 @@ class Container:
         variables: Its whole environment.
         port: Its port on 127.0.0.1.
         log_file: Gets its output.
+        scratch: Its working directory; exists, and is removed by ``forget``.
 
     Raises:
         OSError: The command cannot be run.
@@ -129,14 +134,16 @@ class Container:
         variables: Mapping[str, str],
         port: int,
         log_file: Path,
+        scratch: Path,
     ) -> None:
         self.name = str(definition["name"])
         self.essential = bool(definition.get("essential", True))
         self.stop_timeout_seconds = float(definition.get("stopTimeout") or STOP_TIMEOUT_SECONDS)
         self.port = port
         self.log_file = log_file
+        self._scratch = scratch
         with log_file.open("ab") as output:
-            self._process = pm_postgres.spawn(argv, env=variables, stdout=output, stderr=subprocess.STDOUT)
+            self._process = pm_postgres.spawn(argv, env=variables, cwd=scratch, stdout=output, stderr=subprocess.STDOUT)
 
     @property
     def pid(self) -> int:
@@ -156,6 +163,10 @@ class Container:
         """SIGKILL; returns when it is gone."""
         self._process.kill()
         self._process.wait()
+
+    def forget(self) -> None:
+        """Remove what it kept on disk but its output, once it has ended."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def last_line(self) -> str:
         """The last line of its output, for a reason that helps."""

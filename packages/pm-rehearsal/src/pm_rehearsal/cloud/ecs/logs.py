@@ -49,6 +49,15 @@ class LogForwarder:
                 with self._lock:
                     self._followed.remove(item)
 
+    def drain(self, container: Container) -> None:
+        """Send all that an ended container wrote: its log is whole before anybody hears that it has stopped."""
+        with self._lock:
+            ended = [item for item in self._followed if item.container is container]
+            self._followed = [item for item in self._followed if item.container is not container]
+        for item in ended:
+            while self._send(item, to_the_end=True):
+                pass
+
     def clear(self) -> None:
         """Forget every container."""
         with self._lock:

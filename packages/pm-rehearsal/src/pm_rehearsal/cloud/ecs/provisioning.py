@@ -19,7 +19,10 @@ _NUMBERS = frozenset(
     )
 )
 _FLAGS = frozenset(
-    ("essential", "enable", "rollback", "enableExecuteCommand", "enableECSManagedTags", "readonlyRootFilesystem")
+    (
+        *("essential", "enable", "rollback", "enableExecuteCommand", "enableECSManagedTags", "readonlyRootFilesystem"),
+        *("readOnly", "initProcessEnabled"),
+    )
 )
 _VERBATIM = frozenset(("Options", "DockerLabels"))  # their keys are data
 _CONTAINER = frozenset(
@@ -33,6 +36,7 @@ _CONTAINER = frozenset(
         "LogConfiguration",
         "Memory",
         "MemoryReservation",
+        "MountPoints",
         "Name",
         "PortMappings",
         "ReadonlyRootFilesystem",
@@ -65,6 +69,7 @@ class TaskDefinitionProvider(Provider):
             "RuntimePlatform",
             "Tags",
             "TaskRoleArn",
+            "Volumes",
         )
     )
 
@@ -80,6 +85,12 @@ class TaskDefinitionProvider(Provider):
                 raise UnsupportedPropertyError(
                     f"{self.type_name}: container {container.get('Name')}: {', '.join(unknown)} is not supported by "
                     f"the embedded AWS; it honours {', '.join(sorted(_CONTAINER))}"
+                )
+        for volume in properties.get("Volumes", ()):
+            if set(volume) != {"Name"}:
+                raise UnsupportedPropertyError(
+                    f"{self.type_name}: volume {volume.get('Name')}: only an empty volume that goes with its task is "
+                    "supported by the embedded AWS; give it nothing but a Name"
                 )
         family = properties.get("Family") or self._extension.physical_name(stack_name, logical_id, 255, lowercase=False)
         definition = to_api({**properties, "Family": family})

@@ -1,5 +1,6 @@
 """The service scheduler: a thread that brings every service to what its record asks for, ten times a second."""
 
+import json
 import logging
 import threading
 import time
@@ -42,6 +43,7 @@ class Scheduler:
         self._traffic = traffic
         self._tasks = tasks
         self._ecs = extension.module("services.ecs")
+        self._eventbridge = extension.module("services.eventbridge")
         self._request_scope = extension.module("core.responses").request_scope
         self._changed = threading.Condition()
         self._stopped = False
@@ -229,6 +231,7 @@ class Scheduler:
         }
         record["deployments"] = [deployment]
         self._event(record, "has reached a steady state.")
+        self._announce(record, deployment, "INFO", "SERVICE_DEPLOYMENT_COMPLETED")
 
     def _give_up(self, record: Record, *, roll_back: bool) -> None:
         deployment = self._ecs._primary_deployment(record)
@@ -240,6 +243,7 @@ class Scheduler:
             "updatedAt": self._ecs._iso(),
         }
         self._event(record, f"(deployment {deployment['id']}) deployment failed: {why}")
+        self._announce(record, deployment, "ERROR", "SERVICE_DEPLOYMENT_FAILED")
         before = self._completed_before(record)
         if not roll_back or before is None:
             deployment["desiredCount"] = 0
@@ -259,6 +263,22 @@ class Scheduler:
     def _completed_before(self, record: Record) -> Record | None:
         others = [item for item in record["deployments"] if item["status"] != "PRIMARY"]
         return next((item for item in others if item["rolloutState"] == "COMPLETED"), None)
+
+    def _announce(self, record: Record, deployment: Record, kind: str, name: str) -> None:
+        """Tell EventBridge. Source: Amazon ECS developer guide, "Amazon ECS service deployment state change events"."""
+        detail = {
+            "eventType": kind,
+            "eventName": name,
+            "deploymentId": deployment["id"],
+            "reason": deployment["rolloutStateReason"],
+        }
+        entry = {
+            "Source": "aws.ecs",
+            "DetailType": "ECS Deployment State Change",
+            "Resources": [record["serviceArn"]],
+            "Detail": json.dumps(detail),
+        }
+        self._eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
     def _event(self, record: Record, text: str) -> None:
         event: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from pm_rehearsal.cloud.balancing import traffic_of
 from pm_rehearsal.cloud.ecs.provisioning import ServiceProvider, TaskDefinitionProvider
+from pm_rehearsal.cloud.ecs.refusals import EcsRefusals
 from pm_rehearsal.cloud.ecs.scheduler import Scheduler
 from pm_rehearsal.cloud.ecs.tasks import Record, Tasks, images_from
 from pm_rehearsal.cloud.extension import Extension, Response
@@ -26,6 +27,7 @@ def install(extension: Extension) -> None:
     tasks = Tasks(extension, traffic, images_from(os.environ.get(IMAGES_VARIABLE, "")))
     scheduler = Scheduler(extension, traffic, tasks)
     _Hooks(extension.module("services.ecs"), tasks, scheduler).apply()
+    EcsRefusals(extension).install()
     extension.provide(TaskDefinitionProvider(extension))
     extension.provide(ServiceProvider(extension))
     scheduler.start()

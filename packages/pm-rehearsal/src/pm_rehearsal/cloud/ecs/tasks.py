@@ -131,7 +131,9 @@ class Tasks:
             if ended:
                 task.failed = True
                 self.request_stop(task, reason="Essential container in task exited", code="EssentialContainerExited")
-                log.warning("task %s: %s ended: %s", task.arn, ended[0].name, ended[0].last_line())
+                expected = not self.service_of(task) and codes[ended[0].name] == 0
+                level = logging.INFO if expected else logging.WARNING
+                log.log(level, "task %s: %s ended: %s", task.arn, ended[0].name, ended[0].last_line())
         if task.stopping:
             self._advance_stop(task, all_ended=all(code is not None for code in codes.values()))
 
@@ -147,6 +149,7 @@ class Tasks:
         for task in tasks:
             for container in task.containers:
                 container.kill()
+                container.forget()
         self._logs.clear()
 
     def forward_logs(self) -> None:
@@ -190,6 +193,10 @@ class Tasks:
         account, region = task.scope
         port = pm_postgres.free_port()
         image = Image.parse(definition["image"])
+        task_id = task.arn.rpartition("/")[2]
+        name = f"{next(self._numbers):04d}-{definition['name']}-{task_id}"
+        scratch = self._directory / name
+        scratch.mkdir()
         variables = environment(
             definition,
             secrets=self._ecs._resolve_container_secrets(definition),
@@ -198,14 +205,15 @@ class Tasks:
             account=account,
             region=region,
             port=port,
+            scratch=scratch,
         )
-        task_id = task.arn.rpartition("/")[2]
         container = Container(
             definition,
             argv=command(self._images, image.repository, override.get("command") or definition.get("command") or ()),
             variables=variables,
             port=port,
-            log_file=self._directory / f"{next(self._numbers):04d}-{definition['name']}-{task_id}.log",
+            log_file=self._directory / f"{name}.log",
+            scratch=scratch,
         )
         destination = self._ecs._awslogs_config(definition, task_id, task_id)
         if destination is not None:
@@ -258,6 +266,9 @@ class Tasks:
                     log.warning("task %s: %s did not end on SIGTERM and is killed", task.arn, container.name)
                     container.kill()
             return
+        for container in task.containers:
+            self._logs.drain(container)
+            container.forget()
         ended_at = self._now()
         task.record |= {"lastStatus": "STOPPED", "stoppedAt": ended_at, "executionStoppedAt": ended_at}
         self._ecs._bump_task_version(task.record)

@@ -36,6 +36,20 @@ class _Ec2Provider(Provider):
             self._ec2.create_tags(Resources=[identifier], Tags=new["Tags"])
 
 
+class _Tagged(_Ec2Provider):
+    """Nothing but its tags changes in place."""
+
+    attribute: ClassVar[str] = "Id"
+
+    def update(
+        self, physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
+    ) -> Provisioned:
+        """Change the tags."""
+        del stack_name, logical_id
+        self._set_tags(physical_id, old, new)
+        return physical_id, {self.attribute: physical_id}
+
+
 class Address(_Ec2Provider):
     """AWS::EC2::EIP; its physical id is the public IP address."""
 
@@ -72,12 +86,13 @@ class Address(_Ec2Provider):
         return next((item["AllocationId"] for item in addresses if item["PublicIp"] == public_ip), None)
 
 
-class NatGateway(_Ec2Provider):
+class NatGateway(_Tagged):
     """AWS::EC2::NatGateway."""
 
     type_name = "AWS::EC2::NatGateway"
     properties = frozenset({"AllocationId", "ConnectivityType", "SubnetId", "Tags"})
     replace_on = frozenset({"AllocationId", "ConnectivityType", "SubnetId"})
+    attribute = "NatGatewayId"
 
     def create(self, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
         """Create the gateway."""
@@ -85,15 +100,7 @@ class NatGateway(_Ec2Provider):
         given = {name: properties[name] for name in self.properties - {"Tags"} if name in properties}
         made = self._ec2.create_nat_gateway(**given, TagSpecifications=_tagged("natgateway", properties))
         identifier = made["NatGateway"]["NatGatewayId"]
-        return identifier, {"NatGatewayId": identifier}
-
-    def update(
-        self, physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
-    ) -> Provisioned:
-        """Change the tags."""
-        del stack_name, logical_id
-        self._set_tags(physical_id, old, new)
-        return physical_id, {"NatGatewayId": physical_id}
+        return identifier, {self.attribute: identifier}
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         """Delete the gateway."""
@@ -101,8 +108,8 @@ class NatGateway(_Ec2Provider):
         self._ec2.delete_nat_gateway(NatGatewayId=physical_id)
 
 
-class FlowLog(_Ec2Provider):
-    """AWS::EC2::FlowLog; every change replaces it."""
+class FlowLog(_Tagged):
+    """AWS::EC2::FlowLog."""
 
     type_name = "AWS::EC2::FlowLog"
     properties = frozenset(
@@ -111,6 +118,7 @@ class FlowLog(_Ec2Provider):
             *("MaxAggregationInterval", "ResourceId", "ResourceType", "Tags", "TrafficType"),
         }
     )
+    replace_on = properties - {"Tags"}
 
     def create(self, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
         """Create the flow log."""
@@ -125,7 +133,8 @@ class FlowLog(_Ec2Provider):
         )
         if made.get("Unsuccessful"):
             raise ValueError(made["Unsuccessful"][0]["Error"]["Message"])
-        return made["FlowLogIds"][0], {"Id": made["FlowLogIds"][0]}
+        identifier = made["FlowLogIds"][0]
+        return identifier, {self.attribute: identifier}
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         """Delete the flow log."""
@@ -133,7 +142,7 @@ class FlowLog(_Ec2Provider):
         self._ec2.delete_flow_logs(FlowLogIds=[physical_id])
 
 
-class PeeringConnection(_Ec2Provider):
+class PeeringConnection(_Tagged):
     """AWS::EC2::VPCPeeringConnection within one account and region, where making it is accepting it."""
 
     type_name = "AWS::EC2::VPCPeeringConnection"
@@ -151,15 +160,7 @@ class PeeringConnection(_Ec2Provider):
         identifier = made["VpcPeeringConnection"]["VpcPeeringConnectionId"]
         self._ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=identifier)
         self._set_tags(identifier, {}, properties)
-        return identifier, {"Id": identifier}
-
-    def update(
-        self, physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str
-    ) -> Provisioned:
-        """Change the tags."""
-        del stack_name, logical_id
-        self._set_tags(physical_id, old, new)
-        return physical_id, {"Id": physical_id}
+        return identifier, {self.attribute: identifier}
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         """Delete the connection."""
