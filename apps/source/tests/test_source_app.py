@@ -32,6 +32,7 @@ def test_source_has_its_tiers_and_the_zone_in_order_of_deployment() -> None:
             "compute-source",
             "traffic-source",
             "zone",
+            "certificate",
         },
     }
 

@@ -9,12 +9,24 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 
-from pm_core import CONTRACTS, Settings, ZoneContract
+from pm_core import (
+    CONTRACTS,
+    CertificateContract,
+    Contract,
+    OperatorContract,
+    ReplicationContract,
+    Settings,
+    TargetRegistryContract,
+    ZoneContract,
+)
+from pm_stacks import Selection, Tier, compose_environment
 from pm_stacks.certificate import CertificateStack
 from pm_stacks.compute import ComputeStack
+from pm_stacks.data import DataStack
 from pm_stacks.observability import ObservabilityStack
+from pm_stacks.operator import OperatorStack
 from pm_stacks.registry import RegistryStack
 from pm_stacks.replication import ReplicationStack
 from pm_stacks.traffic import TrafficStack
@@ -22,6 +34,15 @@ from pm_stacks.zone import ZoneStack
 
 _CONTEXT = json.loads((Path(__file__).parents[3] / "cdk.json").read_text())["context"]
 SETTINGS: dict[str, Any] = {"environmentSuffix": "dev1", "domain": "payments.acme.test"}
+
+# Of the contracts that not both environments publish.
+PUBLISHERS: dict[type[Contract], tuple[str, ...]] = {
+    ZoneContract: ("source",),
+    CertificateContract: ("source",),
+    TargetRegistryContract: ("target",),
+    ReplicationContract: ("target",),
+    OperatorContract: ("target",),
+}
 
 Templates = dict[str, dict[str, Any]]
 
@@ -33,6 +54,7 @@ def compose(**settings: Any) -> tuple[cdk.App, dict[str, cdk.Stack]]:
         ZoneStack(app=app, settings=parsed),
         CertificateStack(app=app, settings=parsed),
         ReplicationStack(app=app, settings=parsed),
+        OperatorStack(app=app, settings=parsed),
     ]
     for environment in ("source", "target"):
         stacks += [
@@ -76,16 +98,13 @@ def commands(templates: Templates) -> Iterator[tuple[str, str]]:
 
 
 def test_every_contract_is_published_in_full(templates: Templates) -> None:
-    # A module-level map of who publishes what would repeat the stacks; the parameters' paths say it.
     paths = {path for template in templates.values() for path in published(template)}
     for contract in CONTRACTS:
         if contract.tier in ("network", "data"):
             continue
-        environments = {"zone": ("source",), "certificate": ("source",), "replication": ("target",)}.get(
-            contract.tier, ("source", "target")
-        )
-        for environment in environments:
-            assert {contract.path("dev1", environment, field) for field in contract.field_names()} <= paths
+        for environment in PUBLISHERS.get(contract, ("source", "target")):
+            for field in contract.field_names():
+                assert contract.path("dev1", environment, field, 1 if contract.is_list(field) else None) in paths
 
 
 def test_no_published_value_is_empty(templates: Templates) -> None:
@@ -150,10 +169,21 @@ def test_lag_is_watched_where_the_replication_is(templates: Templates) -> None:
 
 @pytest.mark.parametrize(("ssl_mode", "dms"), [("disable", "none"), ("require", "require"), ("verify-full", "require")])
 def test_replication_encrypts_whenever_the_clients_do(ssl_mode: str, dms: str) -> None:
-    app = cdk.App(context=_CONTEXT)
-    stack = ReplicationStack(app=app, settings=Settings.parse(SETTINGS | {"databaseSslMode": ssl_mode}))
+    stack = ReplicationStack(
+        app=cdk.App(context=_CONTEXT), settings=Settings.parse(SETTINGS | {"databaseSslMode": ssl_mode})
+    )
     endpoints = resources(Template.from_stack(stack).to_json(), "AWS::DMS::Endpoint")
     assert {endpoint["SslMode"] for endpoint in endpoints} == {dms}
+
+
+@pytest.mark.parametrize("ssl_mode", ["disable", "verify-full"])
+def test_aspects_let_databases_without_tls_through_where_the_settings_say_so(ssl_mode: str) -> None:
+    app, settings = cdk.App(context=_CONTEXT), Settings.parse(SETTINGS | {"databaseSslMode": ssl_mode})
+    for stack in (
+        DataStack(app=app, environment="source", settings=settings),
+        ReplicationStack(app=app, settings=settings),
+    ):
+        assert Annotations.from_stack(stack).find_error("*", Match.any_value()) == []
 
 
 def test_commands_for_the_operator_are_valid_shell(templates: Templates) -> None:
@@ -187,6 +217,48 @@ def test_operator_is_told_task_arns_health_endpoints_and_the_way_back(templates:
     assert "DashboardUrl" in templates["observability-target"]["Outputs"]
 
 
+def test_operator_is_told_how_to_run_a_verb_inside_the_network(templates: Templates) -> None:
+    template = templates["operator-target"]
+    outputs = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
+    assert shlex.split(outputs["RemoteCommand"]) == ["pm", "--remote", "status", "--suffix", "dev1"]
+    words = shlex.split(outputs["RunTaskCommand"])
+    assert words[:3] == ["aws", "ecs", "run-task"]
+    overrides = json.loads(words[words.index("--overrides") + 1])
+    (container,) = resources(template, "AWS::ECS::TaskDefinition")[0]["ContainerDefinitions"]
+    assert overrides == {"containerOverrides": [{"name": container["Name"], "command": ["status"]}]}
+    network = json.loads(words[words.index("--network-configuration") + 1])["awsvpcConfiguration"]
+    assert network == {"subnets": ["VALUE", "VALUE"], "securityGroups": ["VALUE"], "assignPublicIp": "DISABLED"}
+
+
+def test_operator_s_image_comes_from_the_target_s_registry_and_may_come_later(templates: Templates) -> None:
+    (definition,) = resources(templates["operator-target"], "AWS::ECS::TaskDefinition")
+    image = definition["ContainerDefinitions"][0]["Image"]["Fn::Join"][1]
+    parameter = templates["operator-target"]["Parameters"][image[0]["Ref"]]["Default"]
+    assert (parameter, image[1]) == ("/pm/dev1/target/registry/operator-repository-uri", ":1.0.0")
+    assert resources(templates["operator-target"], "Custom::ExistingImage") == []
+    assert "OperatorPushCommand" in templates["registry-target"]["Outputs"]
+    assert len(resources(templates["registry-target"], "AWS::ECR::Repository")) == 2
+    assert len(resources(templates["registry-source"], "AWS::ECR::Repository")) == 1
+
+
+def test_operator_s_image_has_a_tag_of_its_own() -> None:
+    _, stacks = compose(operatorImageTag="2.0.0")
+    (definition,) = resources(Template.from_stack(stacks["operator-target"]).to_json(), "AWS::ECS::TaskDefinition")
+    assert definition["ContainerDefinitions"][0]["Image"]["Fn::Join"][1][1] == ":2.0.0"
+
+
+@pytest.mark.parametrize("environment", ["source", "target"])
+def test_operator_reaches_the_other_database_from_the_target_alone(templates: Templates, environment: str) -> None:
+    template = templates["replication-target"]
+    admitted = {
+        template["Parameters"][rule["SourceSecurityGroupId"]["Ref"]]["Default"].rpartition("/")[2]
+        for rule in resources(template, "AWS::EC2::SecurityGroupIngress")
+        if f"/{environment}/" not in template["Parameters"][rule["GroupId"]["Ref"]]["Default"]
+    }
+    operator = {"operator-security-group-id"} if environment == "target" else set()
+    assert operator == {group for group in admitted if group.startswith("operator")}
+
+
 @pytest.mark.parametrize("key", ["Environment", "MigrationPhase", "CostCenter"])
 def test_resources_carry_the_tags(templates: Templates, key: str) -> None:
     for resource_type in ("AWS::ECS::Service", "AWS::ECR::Repository", "AWS::DMS::Endpoint", "AWS::SNS::Topic"):
@@ -195,11 +267,77 @@ def test_resources_carry_the_tags(templates: Templates, key: str) -> None:
                 assert key in {tag["Key"] for tag in properties["Tags"]}
 
 
-def test_in_the_last_phase_the_target_knows_nothing_of_the_source(templates: Templates) -> None:
+@pytest.mark.parametrize("tier", ["compute", "observability"])
+def test_in_the_last_phase_the_target_knows_nothing_of_the_source(templates: Templates, tier: str) -> None:
     _, stacks = compose(migrationPhase="complete")
-    after = Template.from_stack(stacks["compute-target"]).to_json()
+    after = Template.from_stack(stacks[f"{tier}-target"]).to_json()
     paths = {parameter.get("Default", "") for parameter in after["Parameters"].values()}
     # The certificate and the zone serve both environments and stay.
     assert {path for path in paths if "/source/" in path} == {"/pm/dev1/source/certificate/certificate-arn"}
-    before = {parameter.get("Default", "") for parameter in templates["compute-target"]["Parameters"].values()}
+    assert not any("/replication/" in path for path in paths)
+    before = {parameter.get("Default", "") for parameter in templates[f"{tier}-target"]["Parameters"].values()}
     assert any("/source/data/" in path for path in before)
+
+
+def test_in_the_last_phase_no_stack_of_the_target_but_the_replication_needs_the_source() -> None:
+    whole: tuple[Tier, ...] = ("network", "audit", "data", "registry", "zone", "certificate", "compute", "traffic")
+    target: tuple[Tier, ...] = ("network", "audit", "data", "registry", "compute", "traffic", "replication")
+
+    def needs(phase: str) -> dict[str, set[str]]:
+        app, settings = cdk.App(context=_CONTEXT), Settings.parse(SETTINGS | {"migrationPhase": phase})
+        built = [
+            stack
+            for environment, tiers in (("source", whole), ("target", target))
+            for stack in compose_environment(
+                app=app,
+                environment=environment,
+                tiers=(*tiers, "observability"),
+                settings=settings,
+                only=Selection(),
+            )
+        ]
+        found = {stack.node.id: {needed.node.id for needed in stack.dependencies} for stack in built}
+        return {name: {one for one in needed if one.endswith("-source")} for name, needed in found.items()}
+
+    assert needs("shift")["observability-target"] == {"data-source", "compute-source", "traffic-source"}
+    assert {name for name, needed in needs("complete").items() if name.endswith("-target") and needed} == {
+        "replication-target"
+    }
+
+
+def test_the_status_endpoint_reads_its_own_users_from_the_network_of_the_target(templates: Templates) -> None:
+    template = templates["observability-target"]
+    paths = {parameter.get("Default", "") for parameter in template["Parameters"].values()}
+    assert {f"/pm/dev1/{side}/data/status-secret-arn" for side in ("source", "target")} <= paths
+    assert "/pm/dev1/target/network/function-security-group-id" in paths
+    assert not any(path.endswith(("app-secret-arn", "owner-secret-arn")) for path in paths)
+
+
+def test_the_migration_has_a_dashboard_of_its_own_beside_the_replication(templates: Templates) -> None:
+    names = {
+        environment: {one["DashboardName"] for one in resources(template, "AWS::CloudWatch::Dashboard")}
+        for environment, template in (
+            ("source", templates["observability-source"]),
+            ("target", templates["observability-target"]),
+        )
+    }
+    assert names == {
+        "source": {"dashboard-source-dev1"},
+        "target": {"dashboard-target-dev1", "dashboard-migration-target-dev1"},
+    }
+    assert "MigrationDashboardUrl" in templates["observability-target"]["Outputs"]
+    fields = {side: published(templates[f"observability-{side}"]) for side in names}
+    path = "/pm/dev1/{}/observability/migration-dashboard-name"
+    assert fields["source"][path.format("source")] == "-"
+    assert fields["target"][path.format("target")] == "dashboard-migration-target-dev1"
+
+
+@pytest.mark.parametrize("phase", ["prepare", "replicate", "shift", "cutover"])
+def test_a_replication_that_must_run_is_missed_when_it_is_silent(phase: str) -> None:
+    _, stacks = compose(migrationPhase=phase)
+    template = Template.from_stack(stacks["observability-target"]).to_json()
+    missing = {alarm["AlarmName"]: alarm["TreatMissingData"] for alarm in resources(template, "AWS::CloudWatch::Alarm")}
+    runs = {"prepare": set(), "replicate": {"load", "some"}, "shift": {"load", "some"}, "cutover": {"some"}}[phase]
+    assert (missing["alarm-replication-silent-target-dev1"] == "breaching") is ("some" in runs)
+    assert (missing["alarm-load-lag-target-target-dev1"] == "breaching") is ("load" in runs)
+    assert missing["alarm-forward-lag-target-target-dev1"] == "notBreaching"

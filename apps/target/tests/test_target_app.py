@@ -32,4 +32,11 @@ def test_target_has_its_tiers_and_the_replication_in_order_of_deployment() -> No
             "traffic-target",
             "replication-target",
         },
+        "operator-target": {
+            "network-target",
+            "registry-target",
+            "data-target",
+            "compute-target",
+            "replication-target",
+        },
     }

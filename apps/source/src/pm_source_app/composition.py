@@ -3,19 +3,9 @@
 import aws_cdk as cdk
 
 from pm_core import Settings
-from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids
+from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids, tiers_of
 
-TIERS: tuple[Tier, ...] = (
-    "network",
-    "audit",
-    "data",
-    "registry",
-    "zone",
-    "certificate",
-    "compute",
-    "traffic",
-    "observability",
-)
+TIERS: tuple[Tier, ...] = tiers_of("source")
 STACK_IDS = stack_ids("source", TIERS)
 
 

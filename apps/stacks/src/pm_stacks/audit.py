@@ -14,9 +14,7 @@ class AuditStack(TierStack):
     """
 
     def __init__(self, *, app: cdk.App, environment: Environment, settings: Settings) -> None:
-        super().__init__(
-            app=app, tier="audit", environment=environment, settings=settings, region=settings.replica_region
-        )
+        super().__init__(app=app, tier="audit", environment=environment, settings=settings)
         replica = AuditReplica(
             self,
             "Replica",

@@ -2,7 +2,7 @@
 
 import aws_cdk as cdk
 
-from pm_core import Settings, ZoneContract, resource_name
+from pm_core import CertificateContract, Settings, ZoneContract, resource_name
 from pm_stacks.base import TierStack
 from pm_traffic import PaymentCertificate, PaymentCertificateProps
 
@@ -16,23 +16,30 @@ class CertificateStack(TierStack):
 
     def __init__(self, *, app: cdk.App, settings: Settings) -> None:
         super().__init__(app=app, tier="certificate", environment="source", settings=settings)
-        zone = self.read(ZoneContract)
-        certificate = PaymentCertificate(
-            self,
-            "Certificate",
-            props=PaymentCertificateProps(
-                name=resource_name("certificate", "source", settings.environment_suffix),
-                record_name=settings.record_name,
-                zone_name=settings.domain,
-                hosted_zone_id=zone.hosted_zone_id,
-                certificate_arn=settings.certificate_arn,
-            ),
-        )
-        self.publish(certificate.contract)
+        contract = self._existing() or self._requested()
+        self.publish(contract)
         cdk.CfnOutput(
             self,
             "CertificateCommand",
-            value=f"aws acm describe-certificate --certificate-arn {certificate.contract.certificate_arn}"
-            " --query Certificate.[Status,NotAfter,RenewalSummary]",
+            value=f"aws acm describe-certificate --region {settings.region}"
+            f" --certificate-arn {contract.certificate_arn}"
+            " --query 'Certificate.[Status,NotAfter,RenewalSummary]'",
             description="Whether the certificate is issued, until when, and how its renewal goes.",
         )
+
+    def _existing(self) -> CertificateContract | None:
+        """The settings' certificate, which is used and never deleted; it needs no zone."""
+        arn = self.settings.certificate_arn
+        return None if arn is None else CertificateContract(certificate_arn=arn)
+
+    def _requested(self) -> CertificateContract:
+        return PaymentCertificate(
+            self,
+            "Certificate",
+            props=PaymentCertificateProps(
+                name=resource_name("certificate", "source", self.settings.environment_suffix),
+                record_name=self.settings.record_name,
+                zone_name=self.settings.domain,
+                hosted_zone_id=self.read(ZoneContract).hosted_zone_id,
+            ),
+        ).contract

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import aws_cdk as cdk
 
-from pm_core import Environment, Settings
-from pm_stacks.base import Tier, TierStack, stack_id
+from pm_core import NEEDS_KEY, SHARED_TIERS, Environment, MigrationPhase, Settings, stack_id
+from pm_stacks.base import TierStack
+from pm_stacks.next_command import Needs, next_command
+from pm_stacks.tiers import Tier
 
 # What a tier reads from or must find deployed: tiers of its own environment ("own"), or of the one that is named.
 _NEEDS: dict[Tier, tuple[tuple[Tier, Literal["own"] | Environment], ...]] = {
@@ -35,8 +37,30 @@ _NEEDS: dict[Tier, tuple[tuple[Tier, Literal["own"] | Environment], ...]] = {
         ("traffic", "own"),
         ("replication", "own"),
         ("zone", "source"),
+        ("certificate", "source"),
+    ),
+    "operator": (
+        ("network", "own"),
+        ("registry", "own"),
+        ("data", "source"),
+        ("data", "target"),
+        ("compute", "source"),
+        ("compute", "target"),
+        ("zone", "source"),
+        ("traffic", "source"),
+        ("replication", "own"),
     ),
 }
+# What the target's dashboard and status endpoint of the migration show of the source.
+_SHOWN: tuple[tuple[Tier, Literal["own"] | Environment], ...] = (
+    ("data", "source"),
+    ("compute", "source"),
+    ("traffic", "source"),
+)
+# What the target's service and what watches it no longer know in the last phase, so that it can be destroyed.
+_LEFT_BEHIND: tuple[tuple[Tier, Literal["own"] | Environment], ...] = (("data", "source"), ("replication", "own"))
+# Where a tier is that not every environment has; what both share is the source's.
+_ONLY_IN: dict[Tier, Environment] = {"replication": "target", "operator": "target"}
 
 
 class SelectionError(ValueError):
@@ -74,6 +98,13 @@ class Selection:
                 raise SelectionError(f"only: {pattern!r} matches no stack: use one of {', '.join(names)}, or a glob")
 
 
+def tiers_of(environment: Environment) -> tuple[Tier, ...]:
+    """The tiers that an environment's app has, those first that others need."""
+    return tuple(
+        tier for tier in _NEEDS if _ONLY_IN.get(tier, "source" if tier in SHARED_TIERS else environment) == environment
+    )
+
+
 def stack_ids(environment: Environment, tiers: Iterable[Tier]) -> tuple[str, ...]:
     """The ids of an environment's stacks."""
     return tuple(stack_id(tier, environment) for tier in tiers)
@@ -91,24 +122,47 @@ def compose_environment(
         for tier in tiers
         if stack_id(tier, environment) in only
     )
-    _order(app)
+    needs = _every_need(settings.migration_phase)
+    _order(app, needs)
+    for stack in built:
+        following = next_command(stack.node.id, needs, settings.migration_phase)
+        cdk.CfnOutput(stack, "NextCommand", value=following.line, description=following.description)
     return built
 
 
-def _order(app: cdk.App) -> None:
+def _order(app: cdk.App, needs: Needs) -> None:
     stacks = {child.node.id: child for child in app.node.children if isinstance(child, TierStack)}
-    for stack in stacks.values():
-        for needed, whose in _needs(stack):
-            found = stacks.get(stack_id(needed, stack.environment_name if whose == "own" else whose))
-            if found is not None:
-                stack.add_stack_dependency(found)
+    for name, stack in stacks.items():
+        stack.add_metadata(NEEDS_KEY, list(needs[name]))
+        for needed in needs[name]:
+            if needed in stacks:
+                stack.add_stack_dependency(stacks[needed])
 
 
-def _needs(stack: TierStack) -> tuple[tuple[Tier, Literal["own"] | Environment], ...]:
-    needs = _NEEDS[stack.tier]
-    if stack.tier == "data" and stack.environment_name == "source" and stack.settings.migration_phase != "prepare":
-        return (*needs, ("data", "target"))  # the source's logs are copied to the target's bucket
-    return needs
+def _every_need(phase: MigrationPhase) -> Needs:
+    """Every stack of both environments, whether it is built or not."""
+    environments: tuple[Environment, ...] = get_args(Environment)
+    return {
+        stack_id(tier, environment): tuple(
+            stack_id(needed, environment if whose == "own" else whose)
+            for needed, whose in _needs(tier, environment, phase)
+            if whose != "own" or needed in tiers_of(environment)
+        )
+        for environment in environments
+        for tier in tiers_of(environment)
+    }
+
+
+def _needs(
+    tier: Tier, environment: Environment, phase: MigrationPhase
+) -> tuple[tuple[Tier, Literal["own"] | Environment], ...]:
+    needs = _NEEDS[tier]
+    if environment == "source":
+        # The source's logs are copied to the target's bucket.
+        return (*needs, ("data", "target")) if tier == "data" and phase != "prepare" else needs
+    if phase == "complete" and tier in ("compute", "observability"):
+        return tuple(need for need in needs if need not in _LEFT_BEHIND)
+    return (*needs, *_SHOWN) if tier == "observability" else needs
 
 
 def _build(tier: Tier, *, app: cdk.App, environment: Environment, settings: Settings) -> TierStack:
@@ -154,3 +208,7 @@ def _build(tier: Tier, *, app: cdk.App, environment: Environment, settings: Sett
             from pm_stacks.observability import ObservabilityStack
 
             return ObservabilityStack(app=app, environment=environment, settings=settings)
+        case "operator":
+            from pm_stacks.operator import OperatorStack
+
+            return OperatorStack(app=app, settings=settings)

@@ -9,9 +9,6 @@ from pm_compute import Candidate, PaymentService, PaymentServiceProps
 from pm_core import CertificateContract, DataContract, Environment, NetworkContract, RegistryContract, Settings
 from pm_stacks.base import TierStack
 
-# Room for a peak, and for the whole of the traffic while the other environment is down.
-_PEAK_FACTOR = 4
-
 
 class ComputeStack(TierStack):
     """Cluster, service and load balancer of one environment.
@@ -28,7 +25,7 @@ class ComputeStack(TierStack):
         alone = environment == "target" and settings.migration_phase == "complete"
         names: tuple[Environment, ...] = ("target",) if alone else get_args(Environment)
         databases = {name: self.read(DataContract, environment=name) for name in names}
-        desired_count = settings.environment(environment).desired_count
+        tasks = settings.environment(environment)
         service = PaymentService(
             self,
             "Payments",
@@ -51,8 +48,8 @@ class ComputeStack(TierStack):
                     for name, database in databases.items()
                 ),
                 ssl_mode=settings.database_ssl_mode,
-                desired_count=desired_count,
-                max_count=desired_count * _PEAK_FACTOR,
+                desired_count=tasks.desired_count,
+                max_count=tasks.max_count,
                 deregistration_delay_seconds=settings.deregistration_delay_seconds,
                 log_retention_days=settings.log_retention_days,
             ),

@@ -60,6 +60,7 @@ class DataStack(TierStack):
                 storage_gib=settings.database_storage_gib,
                 multi_az=settings.environment(environment).multi_az,
                 backup_days=settings.database_backup_days,
+                max_connections=settings.database_max_connections,
                 require_tls=settings.database_ssl_mode != "disable",
                 log_retention_days=settings.log_retention_days,
             ),
@@ -126,10 +127,12 @@ class DataStack(TierStack):
                 key_arn=key.key_arn,
                 log_bucket=logs.bucket.bucket_name,
                 replica_bucket=replica_bucket_name(environment, suffix),
+                replica_region=settings.replica_region,
                 master_secret_arn=database.master_secret.secret_arn,
                 app_secret_arn=database.secrets["pm_app"].secret_arn,
                 dms_secret_arn=database.secrets["pm_dms"].secret_arn,
                 cutover_secret_arn=database.secrets["pm_cutover"].secret_arn,
+                status_secret_arn=database.secrets["pm_status"].secret_arn,
             )
         )
 

@@ -48,11 +48,13 @@ class ReplicationStack(TierStack):
                 target=_database(target),
                 tables=settings.tables,
                 instance_class=settings.replication_instance_class,
+                storage_gib=settings.replication_storage_gib,
                 engine_version=settings.replication_engine_version,
                 multi_az=settings.replication_multi_az,
                 ssl_mode=_ssl_mode(settings),
                 certificate_arn=settings.replication_certificate_arn,
                 slot_plugin=settings.slot_plugin,
+                validation=settings.replication_validation,
                 service_roles=settings.replication_roles,
                 may_reload=settings.replication_reload,
                 log_retention_days=settings.log_retention_days,
@@ -61,6 +63,11 @@ class ReplicationStack(TierStack):
         self.publish(
             ReplicationContract(
                 instance_arn=replication.instance.ref,
+                source_loader_endpoint_arn=replication.source_loader.ref,
+                source_reader_endpoint_arn=replication.source_reader.ref,
+                source_writer_endpoint_arn=replication.source_writer.ref,
+                target_reader_endpoint_arn=replication.target_reader.ref,
+                target_writer_endpoint_arn=replication.target_writer.ref,
                 load_task_arn=replication.load_task.ref,
                 forward_task_arn=replication.forward_task.ref,
                 reverse_task_arn=replication.reverse_task.ref,
@@ -78,13 +85,13 @@ class ReplicationStack(TierStack):
         cdk.CfnOutput(
             self,
             "StatusCommand",
-            value="aws dms describe-replication-tasks --without-settings --filters Name=replication-task-arn,Values="
-            + ",".join(tasks.values()),
+            value=f"aws dms describe-replication-tasks --region {settings.region} --without-settings"
+            f" --filters Name=replication-task-arn,Values={','.join(tasks.values())}",
             description="Status and progress of all tasks; `pm status` adds lag, writer and weights.",
         )
         cdk.CfnOutput(
             self,
-            "NextCommand",
+            "ReplicateCommand",
             value="pm preflight && pm replicate",
             description="Checks, then starts the load; CloudFormation leaves tasks stopped.",
         )
@@ -108,8 +115,10 @@ def _end(name: Environment, network: NetworkContract, settings: Settings) -> Lin
     clients = {
         "Service": network.service_security_group_id,
     }
-    if name == "target":  # where the replication instance is
+    if name == "target":  # where the replication instance, the tasks that run `pm` and the status endpoint are
         clients["Replication"] = network.replication_security_group_id
+        clients["Operator"] = network.operator_security_group_id
+        clients["Functions"] = network.function_security_group_id
     return LinkedNetwork(
         name=name,
         vpc_id=network.vpc_id,

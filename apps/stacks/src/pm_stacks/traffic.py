@@ -53,6 +53,14 @@ class TrafficStack(TierStack):
                 description=f"Sets this environment's weight to {weight} by hand; `pm shift` sets both weights.",
             )
 
+        cdk.CfnOutput(
+            self,
+            "TrafficRollbackCommand",
+            value=self._weight_command(zone, compute, endpoint, 100 if environment == "source" else 0),
+            description="Takes all requests back to the source by hand: the source's first, then the target's. "
+            "`pm rollback` does both, and moves the writer back.",
+        )
+
     def _weight_command(
         self, zone: ZoneContract, compute: ComputeContract, endpoint: WeightedEndpoint, weight: int
     ) -> str:
@@ -76,7 +84,7 @@ class TrafficStack(TierStack):
             ]
         }
         return (
-            f"aws ssm put-parameter --overwrite --name {parameter} --value {weight} && "
+            f"aws ssm put-parameter --region {self.settings.region} --overwrite --name {parameter} --value {weight} && "
             f"aws route53 change-resource-record-sets --hosted-zone-id {zone.hosted_zone_id} "
             f"--change-batch '{json.dumps(batch, separators=(',', ':'))}'"
         )

@@ -36,12 +36,15 @@ class ZoneStack(TierStack):
                 description=f"Delegate {settings.domain} to these before clients use {settings.record_name}.",
             )
         cdk.CfnOutput(
-            self, "NextCommand", value="pm shift 5,25,50,100", description="Shifts traffic; run `pm status` first."
+            self,
+            "ShiftCommand",
+            value="pm shift 5,25,50,100 --bake 5m",
+            description="Shifts requests step by step, and back when an alarm goes off; run `pm status` first.",
         )
         cdk.CfnOutput(
             self,
             "WeightsCommand",
-            value="aws ssm get-parameters --names "
+            value=f"aws ssm get-parameters --region {settings.region} --names "
             + " ".join(
                 ZoneContract.path(settings.environment_suffix, "source", field)
                 for field in ("weight_source", "weight_target")

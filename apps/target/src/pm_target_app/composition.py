@@ -3,9 +3,9 @@
 import aws_cdk as cdk
 
 from pm_core import Settings
-from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids
+from pm_stacks import Selection, Tier, TierStack, compose_environment, stack_ids, tiers_of
 
-TIERS: tuple[Tier, ...] = ("network", "audit", "data", "registry", "compute", "traffic", "replication", "observability")
+TIERS: tuple[Tier, ...] = tiers_of("target")
 STACK_IDS = stack_ids("target", TIERS)
 
 
