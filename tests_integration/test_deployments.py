@@ -1,5 +1,6 @@
 """Deploying, deploying again, updating one tier at a time, and destroying, of two deployments in one account."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pm_rehearsal.cdk import CdkCli, find_project
+from pm_core.cdk_cli import find_project
+from pm_rehearsal.cdk import CdkCli
 from pm_rehearsal.deployment import settings_of
-from pm_rehearsal.leftovers import inventory
+from pm_rehearsal.leftovers import LISTERS, inventory
 from pm_rehearsal.stage import Stage, StageOptions
 
 PROJECT = find_project(Path(__file__))
@@ -35,6 +37,23 @@ class Account:
 
     def of(self, suffix: str) -> set[str]:
         return {entry for entry in self.inventory() if suffix in entry}
+
+    def resources(self, suffix: str) -> dict[tuple[str, str], str]:
+        """What every logical id of the deployment's stacks stands for, task definitions without their revision."""
+        found = {}
+        for region in (self.stage.settings.region, self.stage.settings.replica_region):
+            cloudformation = self.stage.cloud.client("cloudformation", region=region)
+            for page in cloudformation.get_paginator("describe_stacks").paginate():
+                for stack in page["Stacks"]:
+                    if stack["StackName"].endswith(f"-{suffix}"):
+                        name = stack["StackName"]
+                        for one in cloudformation.describe_stack_resources(StackName=name)["StackResources"]:
+                            versioned = one["ResourceType"] == "AWS::ECS::TaskDefinition"
+                            identity = one["PhysicalResourceId"]
+                            found[name, one["LogicalResourceId"]] = (
+                                identity.rpartition(":")[0] if versioned else identity
+                            )
+        return found
 
     def changed(self, cdk: CdkCli, stacks: list[str]) -> int:
         """How many of the stacks a deployment changes."""
@@ -78,19 +97,39 @@ def test_two_deployments_live_side_by_side(account: Account):
         assert set(mine.values()) == {"CREATE_COMPLETE"}
 
 
+def test_whatever_templates_make_is_found_while_it_is_there(account: Account):
+    """So that a destroy that leaves one of its kind is noticed."""
+    templates = [json.loads(path.read_text()) for path in account.cdk[FIRST].assembly.glob("*.template.json")]
+    made = {resource["Type"] for template in templates for resource in template["Resources"].values()}
+    found = {entry.split()[1] for entry in account.stage.leftovers()}
+    assert len(made) > 40
+    assert made & set(LISTERS) - found == set()
+
+
 def test_deploying_again_changes_nothing(account: Account):
     for cdk in account.cdk.values():
         assert account.changed(cdk, account.stacks) == 0
 
 
-def test_each_tier_can_be_updated_alone(account: Account):
-    cdk = account.cdk[SECOND]
-    cdk.synth(settings_of(PROJECT, suffix=SECOND) | BESIDE | {"costCenter": "treasury"})
+def test_each_tier_moves_to_the_next_phase_alone_and_no_weight_moves_with_it(account: Account):
+    cdk, ssm = account.cdk[SECOND], account.stage.cloud.client("ssm")
+    weights = {
+        f"/pm/{SECOND}/source/zone/weight-{side}": weight for side, weight in (("source", "60"), ("target", "40"))
+    }
+    for path, weight in weights.items():  # as `pm shift 40` leaves them
+        ssm.put_parameter(Name=path, Value=weight, Type="String", Overwrite=True)
+    before = account.resources(SECOND)
+    cdk.synth(settings_of(PROJECT, suffix=SECOND) | BESIDE | {"migrationPhase": "replicate"})
     # Of the shared stacks the zone carries no tag (its weights must not be touched) but on the zone itself.
-    for stack in account.stacks:
+    alone = {stack.rpartition("-")[0]: stack for stack in account.stacks}  # one of each tier
+    for stack in alone.values():
         assert account.changed(cdk, [stack]) == 1, stack
-    assert account.changed(cdk, account.stacks) == 0
+    assert account.changed(cdk, account.stacks) == len(account.stacks) - len(alone)
     assert account.changed(account.cdk[FIRST], account.stacks) == 0
+    after = account.resources(SECOND)
+    assert {key: after.get(key) for key in before} == before  # nothing was replaced
+    found = ssm.get_parameters(Names=list(weights))["Parameters"]
+    assert {parameter["Name"]: parameter["Value"] for parameter in found} == weights
 
 
 def test_destroying_one_deployment_leaves_the_other_alone(account: Account):

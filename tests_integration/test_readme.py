@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_rehearsal.cdk import find_project
+from pm_core.cdk_cli import find_project
 from pm_rehearsal.cloud import EmbeddedCloud
 
 PROJECT = find_project(Path(__file__))
@@ -65,16 +65,20 @@ def test_the_rehearsal_explains_itself(cloud: EmbeddedCloud, project: Path):
 
 
 def test_the_commands_of_a_deployment_work_in_their_order(cloud: EmbeddedCloud, project: Path):
-    bootstrapped = run(cloud, project, "uv run cdk bootstrap aws://<account>/us-east-1")
+    bootstrapped = run(cloud, project, "uv run cdk bootstrap aws://<account>/us-east-1 aws://<account>/us-west-2")
     assert bootstrapped.returncode == 0, bootstrapped.stderr
     synthesized = run(cloud, project, "uv run cdk synth --quiet")
     assert synthesized.returncode == 0, synthesized.stderr
-    early = run(cloud, project, "uv run cdk deploy --exclusively data-source")
+    early = run(cloud, PROJECT, "uv run nox -s deploy -- data-source")
     assert early.returncode != 0
-    assert "/pm/dev/source/network/" in early.stdout + early.stderr
+    assert "deploy network-source first" in early.stdout + early.stderr
     registries = run(cloud, project, "uv run cdk deploy registry-source registry-target")
     assert registries.returncode == 0, registries.stderr
-    assert repositories(cloud) == {"repository-payments-source-dev", "repository-payments-target-dev"}
+    assert repositories(cloud) == {
+        "repository-payments-source-dev",
+        "repository-payments-target-dev",
+        "repository-operator-target-dev",
+    }
     destroyed = run(cloud, project, "uv run cdk destroy --all")
     assert destroyed.returncode == 0, destroyed.stderr
     assert repositories(cloud) == set()

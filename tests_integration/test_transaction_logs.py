@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pm_core.cdk import CustomerKey
+from pm_core.cdk_cli import find_project
 from pm_data import (
     AuditReplica,
     AuditReplicaProps,
@@ -24,7 +25,7 @@ from pm_data import (
     replica_bucket_name,
     replication_role_arn,
 )
-from pm_rehearsal.cdk import CdkCli, find_project
+from pm_rehearsal.cdk import CdkCli
 from pm_rehearsal.cloud import EmbeddedCloud
 from pm_rehearsal.leftovers import inventory
 

@@ -122,7 +122,7 @@ def test_payments_follow_the_engines_moves_from_before_replicate_until_after_fin
             await settled()
             await asyncio.to_thread(move, source, target, 1)
             await settled()
-            await asyncio.to_thread(control.remove, target.engine)
+            await asyncio.to_thread(control.remove, target.engine, word=20)  # epoch 2, open
             await settled()
             stop.set()
 

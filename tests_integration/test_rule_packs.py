@@ -1,0 +1,110 @@
+"""What auditors' rule packs and cfn-lint find: nothing that is not acknowledged, one by one, at its construct."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from constructs import IConstruct
+
+import pm_source_app
+import pm_target_app
+from pm_core import Settings
+from pm_core.cdk import acknowledgements
+from pm_core.cdk_cli import find_project
+from pm_stacks import Selection, add_rule_packs
+
+PROJECT = find_project(Path(__file__))
+CONTEXT = json.loads((PROJECT / "cdk.json").read_text())["context"]
+CFN_LINT = shutil.which("cfn-lint") or "cfn-lint"
+DEPLOYED = {"environmentSuffix": "alpha", "domain": "payments.acme.test", "account": "123456789012"}
+ZONES = {"availabilityZones": ["us-east-1a", "us-east-1b", "us-east-1c"]}
+IMPORTED = {
+    "hostedZoneId": "Z0123456789ABCDEFGHIJ",
+    "certificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000001",
+    "replicationCertificateArn": "arn:aws:dms:us-east-1:123456789012:cert:AUTHORITIES",
+    "replicationRoles": False,
+    "alarmMail": "payments@acme.test",
+}
+# Whatever makes templates differ: a default deployment, one that moves data, the last phase with everything imported,
+# and three zones instead of two.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": CONTEXT["settings"],
+    "replicate, three zones": DEPLOYED | {"migrationPhase": "replicate"} | ZONES,
+    "complete, imported": DEPLOYED | {"migrationPhase": "complete"} | IMPORTED,
+}
+
+
+def compose(settings: dict[str, Any], directory: Path) -> cdk.App:
+    app = cdk.App(context=CONTEXT, outdir=str(directory))
+    parsed, everything = Settings.parse(settings), Selection.parse(None)
+    pm_source_app.compose(app, parsed, everything)
+    pm_target_app.compose(app, parsed, everything)
+    return app
+
+
+@pytest.mark.parametrize("variant", ["replicate, three zones", "complete, imported"])  # default: nox -s synth
+def test_cfn_lint_has_neither_errors_nor_warnings(variant: str, tmp_path: Path) -> None:
+    compose(VARIANTS[variant], tmp_path).synth()
+    templates = sorted(map(str, tmp_path.glob("*.template.json")))
+    assert len(templates) == 18
+    assert not any("cfn-lint" in json.loads(Path(one).read_text()).get("Metadata", {}) for one in templates)
+    found = subprocess.run([CFN_LINT, *templates], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """What somebody wrote at a construct."""
+
+    rule: str
+    path: str
+    reason: str
+
+
+@pytest.mark.parametrize("variant", ["default", "complete, imported"])
+def test_an_acknowledgement_is_about_one_finding_at_one_construct(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the acknowledgements the packs find exactly what was acknowledged: nothing more, nothing twice."""
+    noted: list[Acknowledgement] = []
+
+    def note(construct: IConstruct, rule: str, reason: str) -> None:
+        noted.append(Acknowledgement(rule=rule, path=construct.node.path, reason=reason))
+
+    monkeypatch.setattr(acknowledgements, "_note", note)
+    app = compose(VARIANTS[variant], tmp_path)
+    add_rule_packs(app)
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        app.synth()
+    report = json.loads((tmp_path / "validation-report.json").read_text())
+    findings = {
+        (violation["ruleName"], construct["constructPath"])
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    }
+    assert len(noted) > 100
+    for acknowledgement in noted:
+        about = [
+            path
+            for rule, path in findings
+            if rule == acknowledgement.rule and f"{path}/".startswith(f"{acknowledgement.path}/")
+        ]
+        assert len(about) == 1, f"{acknowledgement}: about {about}"
+        assert len(acknowledgement.reason.split()) > 6, acknowledgement
+        assert "  " not in acknowledgement.reason, acknowledgement
+    assert len(findings) == len(noted)
+
+
+def test_nobody_writes_past_the_aspects() -> None:
+    """Overrides are applied after every aspect and rule pack: what they write, none of them sees."""
+    sources = [*PROJECT.glob("packages/*/src/**/*.py"), *PROJECT.glob("apps/*/src/**/*.py")]
+    assert len(sources) > 100
+    found = [str(path) for path in sources if re.search(r"\.add_\w*override\(", path.read_text())]
+    assert found == []
