@@ -12,7 +12,6 @@ while others use the machine.
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pm_core.cdk_cli import cdk_command
+from pm_rehearsal.cloud import inherited_environment
 from pm_rehearsal.deployment import DIFFERENCES
 from pm_rehearsal.stage import Stage, StageOptions
 
@@ -56,7 +56,12 @@ def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) 
     """
     started, cpu = time.monotonic(), _cpu_of_children()
     result = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**inherited_environment(), **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         sys.stderr.write(result.stdout + result.stderr)

@@ -17,6 +17,8 @@ PROJECT = find_project(Path(__file__))
 PM = str(Path(sys.executable).with_name("pm"))
 STEP_SECONDS = 240.0
 GONE_SECONDS = 30.0
+# What somebody who works with AWS has set; a rehearsal that heeds any of it fails.
+OF_A_REAL_ACCOUNT = {"AWS_PROFILE": "production", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
 
 
 class Rehearsal:
@@ -29,7 +31,7 @@ class Rehearsal:
         self.process = subprocess.Popen(
             [PM, "rehearse", "--directory", str(directory / "work"), *arguments],
             cwd=PROJECT,
-            env={**os.environ, "TMPDIR": str(self.temporary), "COLUMNS": "200"},
+            env={**os.environ, **OF_A_REAL_ACCOUNT, "TMPDIR": str(self.temporary), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -22,6 +22,7 @@ from pm_delivery.project import Project
 from pm_delivery.released import released_python
 from pm_delivery.workspace import Workspace
 from pm_rehearsal.cdk import CdkCli
+from pm_rehearsal.cloud import inherited_environment
 from pm_rehearsal.deployment import DIFFERENCES
 from pm_rehearsal.load.process import LoadProcess
 from pm_rehearsal.stage import Stage, StageOptions
@@ -56,7 +57,7 @@ class Deployed:
             [sys.executable, "-m", "pm_delivery", verb, *arguments],
             cwd=self.repository.root,
             env={
-                **os.environ,
+                **inherited_environment(),
                 **self.stage.cloud.environment,
                 "PM_INDEX": str(self.repository.index),
                 "PM_SETTINGS": str(self.directory / "settings.toml"),

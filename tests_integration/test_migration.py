@@ -1,7 +1,6 @@
 """Both environments deployed by the real CDK CLI, replicated by `pm`, under a light load: what must be noticed is."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pm_core import DataContract, OperatorContract, ReplicationContract, Setting
 from pm_core.cdk_cli import find_project
 from pm_rehearsal.audit import audit
 from pm_rehearsal.cdk import CdkError
+from pm_rehearsal.cloud import inherited_environment
 from pm_rehearsal.deployment import settings_of
 from pm_rehearsal.images import push
 from pm_rehearsal.load import read_book
@@ -379,7 +379,7 @@ def remote_pm(running: Running, *arguments: str) -> Iterator[subprocess.Popen[st
     engine = running.stage.engine
     process = subprocess.Popen(
         [sys.executable, "-m", "pm_cutover", "--remote", *arguments, "--suffix", SUFFIX],
-        env={**os.environ, **engine.environment},
+        env={**inherited_environment(), **engine.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,5 @@
 """The README's commands, as a newcomer types them, against the embedded AWS."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pm_core.cdk_cli import find_project
-from pm_rehearsal.cloud import EmbeddedCloud
+from pm_rehearsal.cloud import EmbeddedCloud, inherited_environment
 
 PROJECT = find_project(Path(__file__))
 README = (PROJECT / "README.md").read_text()
@@ -43,7 +42,7 @@ def run(cloud: EmbeddedCloud, project: Path, command: str) -> subprocess.Complet
     return subprocess.run(
         [str(Path(sys.executable).with_name(typed.split()[0])), *typed.split()[1:]],
         cwd=project,
-        env={**os.environ, **cloud.environment, **environment},
+        env={**inherited_environment(), **cloud.environment, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

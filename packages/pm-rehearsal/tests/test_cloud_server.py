@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import pm_postgres
-from pm_rehearsal.cloud.launch import CloudStartError, EmbeddedCloud
+from pm_rehearsal.cloud.launch import CloudStartError, EmbeddedCloud, inherited_environment
 
 DEADLINE_SECONDS = 20
 
@@ -69,6 +69,22 @@ def test_server_answers_and_leaves_nothing_behind() -> None:
         assert processes_under(state)
     assert not state.exists()
     assert not processes_under(state)
+
+
+def test_aws_settings_of_a_real_account_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    with EmbeddedCloud() as cloud:
+        cloud.client("s3").create_bucket(Bucket="payments")
+        code = "import boto3; print([one['Name'] for one in boto3.client('s3').list_buckets()['Buckets']])"
+        child = subprocess.run(
+            [sys.executable, "-c", code],
+            env=inherited_environment() | cloud.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert child.stdout.strip() == "['payments']", child.stderr
 
 
 def test_occupied_port_is_named_and_nothing_stays(occupied: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pm_core.cdk_cli import cdk_command
 from pm_postgres import spawn
+from pm_rehearsal.cloud import inherited_environment
 
 DEPLOY_SECONDS = 600.0
 
@@ -73,7 +74,7 @@ class CdkCli:
         process = spawn(
             [*cdk_command(), "--no-notices", "--no-color", "--ci", *arguments],
             cwd=self.project,
-            env={**os.environ, **self.environment, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
+            env={**inherited_environment(), **self.environment, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -1,7 +1,6 @@
 """`pm`, run as an operator runs it: its own process, its output as JSON."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pm_postgres import spawn
+from pm_rehearsal.cloud import inherited_environment
 
 VERB_SECONDS = 300.0
 
@@ -82,7 +82,7 @@ class Engine:
         process = spawn(
             [sys.executable, "-m", "pm_cutover", verb, *arguments, "--json"],
             env={
-                **os.environ,
+                **inherited_environment(),
                 **self.environment,
                 "PM_SUFFIX": self.suffix,
                 "PM_EVIDENCE": str(self.evidence),

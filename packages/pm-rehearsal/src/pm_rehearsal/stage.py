@@ -192,7 +192,9 @@ class Stage:
         passwords.write_text("\n".join(entries) + "\n")
         exports = {name: value for name, value in self.cloud.environment.items() if name.startswith("AWS_")}
         exports |= {"PM_SUFFIX": self.options.suffix, "PGPASSFILE": str(passwords)}
-        return "\n".join([*(f"export {name}={value}" for name, value in exports.items()), *commands])
+        return "\n".join(
+            ["unset AWS_PROFILE", *(f"export {name}={value}" for name, value in exports.items()), *commands]
+        )
 
     def retried_requests(self) -> int:
         """Requests that a load balancer sent to a second target connection; AWS would have answered them with 502."""

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 import pm_postgres
@@ -38,6 +39,21 @@ class CloudStartError(RuntimeError):
     def __init__(self, message: str, *, exit_code: int | None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def inherited_environment() -> dict[str, str]:
+    """This process's variables without its AWS settings: a profile or an endpoint of a real account has no say here."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
+def _session() -> boto3.session.Session:
+    """One that reads no AWS settings of whoever started this process."""
+    nothing = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=nothing))
 
 
 class EmbeddedCloud:
@@ -76,7 +92,7 @@ class EmbeddedCloud:
         }
         if programs is not None:
             self._variables[pm_postgres.BIN_VARIABLE] = str(programs)
-        self._session = boto3.session.Session()  # loads the services' descriptions once
+        self._session = _session()  # loads the services' descriptions once
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: dict[str, Any] = {}
@@ -109,7 +125,7 @@ class EmbeddedCloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Points the AWS CLI, boto3 and the CDK CLI at this server; to be laid over the inherited variables."""
+        """Points the AWS CLI, boto3 and the CDK CLI at this server; to be laid over :func:`inherited_environment`."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -126,11 +142,6 @@ class EmbeddedCloud:
             "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST))),
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         }
-
-    @property
-    def child_environment(self) -> dict[str, str]:
-        """A whole environment for a child process: this one's without its AWS settings, and ``environment``."""
-        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | self.environment
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """A boto3 client of one AWS service of this server."""
@@ -151,7 +162,7 @@ class EmbeddedCloud:
         with errors.open("wb") as stderr:
             self._process = pm_postgres.spawn(
                 [sys.executable, "-m", "pm_rehearsal.cloud", *self._arguments, "--directory", str(directory)],
-                env=os.environ | self._variables,
+                env=inherited_environment() | self._variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
