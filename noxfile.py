@@ -4,6 +4,7 @@ Arguments of a session come after two dashes: `nox -s deploy -- data-source`, `n
 """
 
 import os
+import signal
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.error_on_external_run = True
 nox.options.stop_on_first_error = True
+
+# Tests send Ctrl-C to what they start, which would be deaf to it where a script runs nox in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent
 SCRATCH = ROOT / ".nox"

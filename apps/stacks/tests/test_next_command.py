@@ -7,7 +7,7 @@ import pytest
 from pm_core import Environment, MigrationPhase
 from pm_stacks import stack_ids, tiers_of
 from pm_stacks.composition import _every_need
-from pm_stacks.next_command import _IN_PHASE, next_command
+from pm_stacks.next_command import IN_PHASE, next_command
 
 PHASES = get_args(MigrationPhase)
 STACKS = sorted(
@@ -20,7 +20,7 @@ def test_next_are_those_that_waited_the_first_in_the_order() -> None:
     assert next_command("a", needs, "prepare").line == "cdk deploy b d"
     assert next_command("b", needs, "prepare").line == "cdk deploy c"
     assert next_command("d", needs, "prepare").line == "cdk deploy e"
-    assert next_command("e", needs, "prepare") == _IN_PHASE["prepare"]
+    assert next_command("e", needs, "prepare") == IN_PHASE["prepare"]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -38,7 +38,7 @@ def test_whoever_follows_the_commands_comes_to_the_engine(stack: str, phase: Mig
     for _ in STACKS:
         line = next_command(at, needs, phase).line
         if not line.startswith("cdk deploy "):
-            assert line == _IN_PHASE[phase].line
+            assert line == IN_PHASE[phase].line
             return
         for following in line.split()[2:]:
             assert at in needs[following]

@@ -23,7 +23,7 @@ class NextCommand:
 
 
 # Once everything is deployed. `pm plan` says the same from the systems themselves.
-_IN_PHASE: Mapping[MigrationPhase, NextCommand] = {
+IN_PHASE: Mapping[MigrationPhase, NextCommand] = {
     "prepare": NextCommand(
         line="pm preflight && pm replicate",
         description="Everything is deployed: checks, then starts the load; set migrationPhase to replicate before.",
@@ -57,7 +57,7 @@ def next_command(stack: str, needs: Needs, phase: MigrationPhase) -> NextCommand
     """
     waiting = [one for one, needed in needs.items() if stack in needed]
     if not waiting:
-        return _IN_PHASE[phase]
+        return IN_PHASE[phase]
     steps = {one: _step(one, needs) for one in waiting}
     following = [one for one in waiting if steps[one] == min(steps.values())]
     return NextCommand(

@@ -44,18 +44,12 @@ from pm_observability import (
     ServiceEventsProps,
 )
 from pm_stacks.base import TierStack
+from pm_stacks.next_command import IN_PHASE
 
 # Until the first cutover the load task must run. After it, which task runs depends on who the writer is.
 _LOAD_RUNS: frozenset[MigrationPhase] = frozenset({"replicate", "shift"})
 # From the load to `pm finish` one of the tasks always does, whichever it is.
 _SOME_TASK_RUNS: frozenset[MigrationPhase] = frozenset({"replicate", "shift", "cutover"})
-_NEXT: dict[MigrationPhase, str] = {
-    "prepare": "pm preflight",
-    "replicate": "pm replicate",
-    "shift": "pm shift 5,25,50,100 --bake 5m",
-    "cutover": "pm cutover --dry-run",
-    "complete": "pm status",
-}
 _TASKS = ("load", "forward", "reverse")
 # What a parameter says where there is nothing: it cannot be empty.
 _NONE = "-"
@@ -186,7 +180,7 @@ class ObservabilityStack(TierStack):
                 environment=self.environment_name,
                 suffix=settings.environment_suffix,
                 phase=settings.migration_phase,
-                next_command=_NEXT[settings.migration_phase],
+                next_command=IN_PHASE[settings.migration_phase].line,
                 monitored={"source": self._monitored("source"), "target": target},
                 replication=replication,
                 alarms=[

@@ -49,13 +49,3 @@ class ConsoleProgress:
             self._console.file.write("\n")
             self._open_line = False
         self._last_wait = ""
-
-
-class Silent:
-    """For callers that have their own view, and for tests."""
-
-    def step(self, text: str) -> None:
-        """Nothing."""
-
-    def waiting(self, text: str) -> None:
-        """Nothing."""

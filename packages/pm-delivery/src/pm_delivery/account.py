@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import boto3
@@ -23,21 +22,6 @@ _BATCH = 10  # GetParameters takes at most ten names
 
 class AccountError(DeliveryError):
     """AWS did not answer, or refused."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One value that a stack's build parameter had.
-
-    Attributes:
-        at: When it was written.
-        by: ARN of who wrote it.
-        build: What the stack was made from then.
-    """
-
-    at: datetime
-    by: str
-    build: Build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +58,7 @@ class Account:
             found |= {entry["Name"]: entry["Value"] for entry in page["Parameters"]}
         return found
 
-    def history(self, path: str, *, region: str) -> tuple[Record, ...]:
+    def history(self, path: str, *, region: str) -> tuple[Build, ...]:
         """Every value that a build parameter had, oldest first; none when it does not exist.
 
         Source: Systems Manager API, GetParameterHistory; it keeps the last hundred.
@@ -86,14 +70,7 @@ class Account:
             except ssm.exceptions.ParameterNotFound:
                 return ()
         entries = sorted((entry for page in pages for entry in page["Parameters"]), key=lambda entry: entry["Version"])
-        return tuple(
-            Record(
-                at=entry["LastModifiedDate"],
-                by=entry.get("LastModifiedUser", ""),
-                build=Build.parse(entry["Value"]),
-            )
-            for entry in entries
-        )
+        return tuple(Build.parse(entry["Value"]) for entry in entries)
 
     def readers(self, prefix: str, *, besides: str) -> tuple[Reader, ...]:
         """The deployed stacks that read a parameter below ``prefix``, but the one named ``besides``."""

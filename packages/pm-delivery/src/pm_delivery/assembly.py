@@ -76,7 +76,6 @@ def synthesize(project: Project, only: str, *, python: Path, directory: Path) ->
         python: Interpreter with the packages that make them.
         directory: Gets the assembly.
 
-
     Raises:
         DeliveryError: The app failed; it has said why.
     """

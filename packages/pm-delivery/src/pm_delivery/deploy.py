@@ -90,7 +90,7 @@ class Delivery:
         settings = self.project.settings
         path = Build.path(settings.environment_suffix, entry.environment, entry.tier)
         region = entry.region(settings)
-        return deployments(record.build for record in self._account.history(path, region=region))
+        return deployments(self._account.history(path, region=region))
 
     def roll_back(self, stack: str, *, version: str | None = None) -> None:
         """Put a stack back to what it was made from before; nothing else is touched.

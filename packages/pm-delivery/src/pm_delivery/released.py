@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +12,8 @@ from uv import find_uv_bin
 
 from pm_delivery.errors import DeliveryError
 from pm_delivery.index import NAME, Index
+from pm_delivery.tools import ToolError, output_of
 
-_INSTALL_SECONDS = 600
 # What would make uv use another environment, or another project.
 _OF_THE_WORKSPACE = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "UV_WORKING_DIR")
 
@@ -38,18 +37,13 @@ def released_python(pins: Mapping[str, str], ours: Sequence[str], index: Index) 
     with tempfile.TemporaryDirectory(prefix="pm-released-") as name:
         directory = Path(name)
         (directory / "pyproject.toml").write_text(_project(pins, ours, index))
-        ended = subprocess.run(
-            [find_uv_bin(), "sync", "--quiet", "--no-dev"],
-            cwd=directory,
-            env={key: value for key, value in os.environ.items() if key not in _OF_THE_WORKSPACE},
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_SECONDS,
-            check=False,
-        )
-        if ended.returncode:
+        environment = {key: value for key, value in os.environ.items() if key not in _OF_THE_WORKSPACE}
+        command = [find_uv_bin(), "sync", "--quiet", "--no-dev"]
+        try:
+            output_of("uv sync", command, directory=directory, environment=environment)
+        except ToolError as error:
             wanted = ", ".join(f"{package} {version}" for package, version in pins.items())
-            raise InstallError(f"{wanted} cannot be installed from {index.location}:\n{ended.stderr.strip()}")
+            raise InstallError(f"{wanted} cannot be installed from {index.location}:\n{error}") from None
         check_origins(directory / "uv.lock", ours)
         yield directory / ".venv" / "bin" / "python"
 

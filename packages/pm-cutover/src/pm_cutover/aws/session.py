@@ -1,8 +1,6 @@
 """boto3 clients of one region, made once, and AWS errors in one line."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -63,12 +61,3 @@ def as_pm_error(error: BotoCoreError | ClientError) -> PmError:
         advice = "check the caller's permissions" if "AccessDenied" in error_code(error) else "correct it and run again"
         return RefusedError(f"AWS refused {error.operation_name} ({error_code(error)}): {message} - {advice}")
     return RefusedError(f"AWS did not answer: {error} - check credentials, AWS_REGION and AWS_ENDPOINT_URL")
-
-
-@contextmanager
-def aws_errors() -> Iterator[None]:
-    """Turn errors of the AWS SDK into `pm` errors."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise as_pm_error(error) from error

@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from uv import find_uv_bin
 
-from pm_delivery.errors import DeliveryError
 from pm_delivery.release.git import git, scratch_checkout
+from pm_delivery.tools import output_of
 
 
 def build_at(root: Path, revision: str, package: str, output: Path) -> Mapping[str, str]:
@@ -28,21 +27,17 @@ def build_at(root: Path, revision: str, package: str, output: Path) -> Mapping[s
         SHA-256 in hexadecimal digits, by file name.
 
     Raises:
-        DeliveryError: The build failed.
+        ToolError: The build failed.
     """
     epoch = git(root, "log", "-1", "--format=%ct", revision)
     with scratch_checkout(root, revision) as tree:
         staging = tree.parent / "built"
-        ended = subprocess.run(
+        output_of(
+            "uv build",
             [find_uv_bin(), "build", "--quiet", "--package", package, "--out-dir", str(staging)],
-            cwd=tree,
-            env={**os.environ, "SOURCE_DATE_EPOCH": epoch},
-            capture_output=True,
-            text=True,
-            check=False,
+            directory=tree,
+            environment={**os.environ, "SOURCE_DATE_EPOCH": epoch},
         )
-        if ended.returncode:
-            raise DeliveryError(f"uv build: {ended.stderr.strip()}")
         output.mkdir(parents=True, exist_ok=True)
         hashes = {}
         for file in sorted(one for one in staging.iterdir() if one.name.endswith((".whl", ".tar.gz"))):

@@ -1,10 +1,9 @@
 """Changelogs: fragments beside each package, put together by towncrier with the workspace's one configuration."""
 
-import subprocess
 import sys
 from pathlib import Path
 
-from pm_delivery.errors import DeliveryError
+from pm_delivery.tools import output_of
 from pm_delivery.workspace import Member
 
 FRAGMENTS = "changelog.d"
@@ -38,17 +37,9 @@ def build(root: Path, member: Member, version: str) -> None:
 
 
 def _towncrier(root: Path, member: Member, version: str, *options: str) -> str:
-    ended = subprocess.run(
-        [
-            *(sys.executable, "-m", "towncrier", "build", *options),
-            *("--config", str(root / "pyproject.toml"), "--dir", str(root / member.path)),
-            *("--version", version, "--name", member.name),
-        ],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        raise DeliveryError(f"towncrier: {ended.stderr.strip() or ended.stdout.strip()}")
-    return ended.stdout.strip()
+    command = [
+        *(sys.executable, "-m", "towncrier", "build", *options),
+        *("--config", str(root / "pyproject.toml"), "--dir", str(root / member.path)),
+        *("--version", version, "--name", member.name),
+    ]
+    return output_of("towncrier", command, directory=root)

@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from pm_core.compatibility import breaks, raised
-from pm_delivery.errors import DeliveryError
+from pm_delivery.tools import output_of
 
 PACKAGE = "pm-core"
 RELEASED = Path("contracts.json")
@@ -25,16 +24,9 @@ def declared(root: Path, path: Path) -> dict[str, Any]:
         "import json; from pm_core import CONTRACTS; from pm_core.compatibility import described; "
         "print(json.dumps(described(CONTRACTS)))"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(root / path / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        raise DeliveryError(f"{path} cannot be imported: {ended.stderr.strip().splitlines()[-1]}")
-    contracts: dict[str, Any] = json.loads(ended.stdout)
+    environment = {**os.environ, "PYTHONPATH": str(root / path / "src")}
+    told = output_of(f"import of {path}", [sys.executable, "-c", code], directory=root, environment=environment)
+    contracts: dict[str, Any] = json.loads(told)
     return contracts
 
 

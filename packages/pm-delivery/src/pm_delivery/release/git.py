@@ -1,34 +1,20 @@
 """Git, as far as a release needs it."""
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pm_delivery.errors import DeliveryError
-
-
-class GitError(DeliveryError):
-    """Git refused; the message is its own."""
+from pm_delivery.tools import output_of
 
 
 def git(directory: Path, *arguments: str) -> str:
     """Run Git in a directory; what it prints, without the line end.
 
     Raises:
-        GitError: It ended with another code than 0.
+        ToolError: It refused.
     """
-    ended = subprocess.run(
-        ["git", *arguments],  # noqa: S607 - whichever Git the person uses
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        raise GitError(f"git {' '.join(arguments[:2])}: {ended.stderr.strip() or ended.stdout.strip()}")
-    return ended.stdout.strip()
+    return output_of(f"git {' '.join(arguments[:2])}", ["git", *arguments], directory=directory)
 
 
 def tag_exists(root: Path, tag: str) -> bool:

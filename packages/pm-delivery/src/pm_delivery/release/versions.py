@@ -1,12 +1,11 @@
 """Version numbers, raised by uv."""
 
 import os
-import subprocess
 from pathlib import Path
 
 from uv import find_uv_bin
 
-from pm_delivery.errors import DeliveryError
+from pm_delivery.tools import output_of
 
 
 def next_version(root: Path, package: str, part: str) -> str:
@@ -24,20 +23,15 @@ def raise_version(root: Path, package: str, version: str) -> None:
     """Write a version into the package's pyproject.toml and into the lock.
 
     Raises:
-        DeliveryError: uv refused, for example because a dependant's range does not allow this version.
+        ToolError: uv refused, for example because a dependant's range does not allow this version.
     """
     _uv_version(root, package, version, "--no-sync")
 
 
 def _uv_version(root: Path, package: str, *arguments: str) -> str:
-    ended = subprocess.run(
+    return output_of(
+        "uv version",
         [find_uv_bin(), "version", "--short", "--package", package, *arguments],
-        cwd=root,
-        env={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
-        capture_output=True,
-        text=True,
-        check=False,
+        directory=root,
+        environment={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
     )
-    if ended.returncode:
-        raise DeliveryError(f"uv version: {ended.stderr.strip()}")
-    return ended.stdout.strip()

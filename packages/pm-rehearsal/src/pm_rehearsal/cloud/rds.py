@@ -40,19 +40,11 @@ def install(extension: Extension) -> None:
     extension.on_stop(instances.close)
 
 
-def rdsadmin_conninfo(instance_id: str) -> dict[str, Any]:
-    """How the service itself logs in to an instance of the caller's account and region, for ``psycopg.connect``.
-
-    Raises:
-        KeyError: There is no such instance.
-    """
-    if _running is None:
-        raise KeyError(instance_id)
-    return _running.database(instance_id).admin_conninfo()
-
-
 def rdsadmin_conninfo_at(port: int) -> dict[str, Any] | None:
-    """The same for the instance, in any region, whose endpoint has this port; None when there is none."""
+    """How the service itself logs in to the instance, in any region, whose endpoint has this port; None when none has.
+
+    For ``psycopg.connect``.
+    """
     return None if _running is None else _running.admin_conninfo_at(port)
 
 

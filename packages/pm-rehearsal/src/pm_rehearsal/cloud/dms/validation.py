@@ -78,12 +78,10 @@ class Comparison:
     Attributes:
         failed: Kind of difference by key.
         pending: Keys of rows that changed meanwhile.
-        compared: How many rows were looked at.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
     pending: Collection[str] = ()
-    compared: int = 0
 
 
 def compare(before: Rows, target: Rows, after: Rows) -> Comparison:
@@ -96,8 +94,7 @@ def compare(before: Rows, target: Rows, after: Rows) -> Comparison:
     """
     failed: dict[str, str] = {}
     pending: list[str] = []
-    keys = before.keys() | target.keys() | after.keys()
-    for key in keys:
+    for key in before.keys() | target.keys() | after.keys():
         was, there, now = before.get(key), target.get(key), after.get(key)
         if was == now == there:
             continue
@@ -107,7 +104,7 @@ def compare(before: Rows, target: Rows, after: Rows) -> Comparison:
             failed[key] = MISSING_SOURCE
         else:
             failed[key] = MISSING_TARGET if there is None else RECORD_DIFF
-    return Comparison(failed=failed, pending=pending, compared=len(keys))
+    return Comparison(failed=failed, pending=pending)
 
 
 def prepare(connection: Connection) -> None:
