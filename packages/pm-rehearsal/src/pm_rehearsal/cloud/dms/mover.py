@@ -220,10 +220,12 @@ class Mover:
             slot.check_position(source, found, position or found.confirmed, published_since=since)
 
     def _subscribe(self, target: Connection) -> None:
+        # Commits are durable, as DMS's are: by default they are not, and a target that crashes just after the load has
+        # forgotten that its tables are complete, while the slots with which they would be completed are gone.
         target.execute(
             sql.SQL(
                 "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH (slot_name = {}, create_slot = false,"
-                " copy_data = {}, enabled = false, origin = any, disable_on_error = false)"
+                " copy_data = {}, enabled = false, origin = any, disable_on_error = false, synchronous_commit = 'on')"
             ).format(
                 self._name,
                 sql.Literal(self._conninfo()),
