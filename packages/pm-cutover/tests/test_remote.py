@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import boto3
@@ -87,7 +87,12 @@ class Aws:
             self._page(list(lines), f"f/{self._pages}")
         self._page([], str(self._token))
 
-    def has_no_log_yet(self) -> None:
+    def logs_and_then_breaks(self, line: str) -> None:
+        self._pages += 1
+        self._page([line], f"f/{self._pages}")
+        self.stubs["logs"].add_client_error("get_log_events", "ServiceUnavailableException", http_status_code=503)
+
+    def has_no_log(self) -> None:
         self.stubs["logs"].add_client_error("get_log_events", "ResourceNotFoundException")
 
     def stops(self) -> None:
@@ -121,7 +126,7 @@ def test_output_and_exit_code_are_those_of_the_task(aws: Aws, capsys: pytest.Cap
     aws.has_image()
     aws.takes_task("verify", "--json")
     aws.describes("PENDING")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     aws.describes("RUNNING")
     aws.logs("wait: comparing", "err: two rows differ")
     aws.describes("RUNNING")
@@ -168,6 +173,23 @@ def test_a_log_whose_end_does_not_come_is_said_to_lack_it(
     assert "the end of the log has not come within 0 s: aws logs tail" in said.err
 
 
+def test_a_log_that_is_deleted_under_the_task_leaves_its_exit_code(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.has_image()
+    aws.takes_task("status", "--watch")
+    aws.describes("RUNNING")
+    aws.logs("out: first look")
+    aws.describes("DEACTIVATING")
+    aws.has_no_log()
+    aws.describes("STOPPED", exit_code=130)
+    aws.has_no_log()
+    assert aws.run("status", "--watch") == 130
+    said = capsys.readouterr()
+    assert said.out == "first look\n"
+    assert "the task's log was deleted, with its stack perhaps, before its end was read" in said.err
+
+
 @pytest.mark.parametrize("code", ["ImageNotFoundException", "RepositoryNotFoundException"])
 def test_a_missing_image_is_told_before_anything_starts_with_the_commands_that_push_it(aws: Aws, code: str) -> None:
     aws.stubs["ecr"].add_client_error("describe_images", code)
@@ -190,9 +212,9 @@ def test_a_task_that_never_began_is_told_with_the_reason_for_its_stop(aws: Aws) 
     aws.has_image()
     aws.takes_task("plan")
     aws.describes("PROVISIONING")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     aws.describes("STOPPED", reason="Task failed to start", why="CannotPullContainerError: not found")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     with pytest.raises(
         RefusedError, match=r"before pm began \(Task failed to start; CannotPullContainerError: not found\)"
     ) as e:
@@ -205,7 +227,7 @@ def test_a_task_that_does_not_begin_in_time_is_stopped(aws: Aws, monkeypatch: py
     aws.has_image()
     aws.takes_task("plan")
     aws.describes("PROVISIONING")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     aws.stops()
     with pytest.raises(RefusedError, match="for the task to start, in vain: it was PROVISIONING and is stopped now"):
         aws.run("plan")
@@ -249,10 +271,10 @@ def test_ctrl_c_before_the_task_began_stops_it_too(
     aws.has_image()
     aws.takes_task("cutover")
     aws.describes("PENDING")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     aws.stops()
     aws.describes("STOPPED", reason="Ctrl-C at pm --remote")
-    aws.has_no_log_yet()
+    aws.has_no_log()
     start = remote.OperatorTasks.start
 
     def interrupted(*arguments: Any, **named: Any) -> str:
@@ -287,7 +309,8 @@ def test_a_task_whose_output_nobody_reads_is_stopped(aws: Aws, monkeypatch: pyte
     aws.logs("out: first look")
     aws.stops()
 
-    def closed(*_: object) -> None:
+    def closed(_: remote.Screen, lines: Iterable[str]) -> None:
+        assert list(lines) == ["out: first look"]
         raise BrokenPipeError
 
     monkeypatch.setattr(remote.Screen, "show", closed)
@@ -298,9 +321,10 @@ def test_a_task_whose_output_nobody_reads_is_stopped(aws: Aws, monkeypatch: pyte
 def press_ctrl_c_when_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     show = remote.Screen.show
 
-    def shown(self: remote.Screen, lines: list[str]) -> None:
-        show(self, lines)
-        if any(text in line for line in lines):
+    def shown(self: remote.Screen, lines: Iterable[str]) -> None:
+        new = list(lines)
+        show(self, new)
+        if any(text in line for line in new):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(remote.Screen, "show", shown)
@@ -314,6 +338,17 @@ def test_an_aws_that_does_not_answer_for_a_while_is_asked_again(aws: Aws, capsys
     aws.logs("end: 0")
     assert aws.run("plan") == 0
     assert "AWS does not answer" in capsys.readouterr().err
+
+
+def test_lines_are_shown_although_the_next_page_does_not_come(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.has_image()
+    aws.takes_task("plan")
+    aws.describes("RUNNING")
+    aws.logs_and_then_breaks("out: done")
+    aws.describes("STOPPED", exit_code=0)
+    aws.logs("end: 0")
+    assert aws.run("plan") == 0
+    assert capsys.readouterr().out == "done\n"
 
 
 def test_an_aws_that_refuses_is_told_with_where_the_task_s_log_is(aws: Aws) -> None:

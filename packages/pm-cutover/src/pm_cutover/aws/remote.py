@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -145,11 +145,15 @@ class _RemoteRun:
     def _show_rest(self) -> None:
         """A log comes late: wait for its last line."""
         deadline = time.monotonic() + (REST_SECONDS if self._state.exit_code is not None else 0.0)
-        while not self._screen.ended and time.monotonic() < deadline:
+        while not self._screen.ended and not self._log.deleted and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
             self._look()
         self._screen.finish()
-        if self._state.exit_code in _OWN_CODES and not self._screen.ended:
+        if self._screen.ended:
+            return
+        if self._log.deleted:
+            sys.stderr.write("pm: the task's log was deleted, with its stack perhaps, before its end was read\n")
+        elif self._state.exit_code in _OWN_CODES:
             sys.stderr.write(f"pm: the end of the log has not come within {REST_SECONDS:g} s: {self._log.command}\n")
 
     def _exit_code(self) -> int:
@@ -183,7 +187,7 @@ class Screen:
         self.ended = False
         self._reader = FrameReader()
 
-    def show(self, lines: Sequence[str]) -> None:
+    def show(self, lines: Iterable[str]) -> None:
         """Show what these log lines complete."""
         for line in lines:
             self._show(self._reader.read(line))

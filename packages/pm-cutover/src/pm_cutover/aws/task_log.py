@@ -1,5 +1,7 @@
 """The log of one task's container, read as it is written."""
 
+from collections.abc import Iterator
+
 from botocore.exceptions import ClientError
 
 from pm_core.contracts import OperatorContract
@@ -17,11 +19,13 @@ class TaskLog:
     Attributes:
         group: The log group.
         stream: The log stream, ``<prefix>/<container>/<task id>`` as the driver awslogs names it.
+        deleted: Whether it was deleted while it was read, as the destruction of the task's stack does.
     """
 
     def __init__(self, *, aws: AwsSession, contract: OperatorContract, task_arn: str) -> None:
         self._logs = aws.client("logs")
         self._token: str | None = None
+        self.deleted = False
         self.group = contract.log_group_name
         task_id = task_arn.rpartition("/")[2]
         self.stream = f"{contract.log_stream_prefix}/{contract.container_name}/{task_id}"
@@ -31,9 +35,8 @@ class TaskLog:
         """The command that shows it."""
         return f"aws logs tail {self.group} --log-stream-names {self.stream}"
 
-    def read(self) -> list[str]:
-        """What was written since the last call; nothing while the container has not begun."""
-        lines: list[str] = []
+    def read(self) -> Iterator[str]:
+        """What was written since the last call; nothing while the container has not begun or once the log is gone."""
         while True:
             position = {} if self._token is None else {"nextToken": self._token}
             try:
@@ -41,11 +44,12 @@ class TaskLog:
                     logGroupName=self.group, logStreamName=self.stream, startFromHead=True, **position
                 )
             except ClientError as error:
-                if error_code(error) == "ResourceNotFoundException" and self._token is None:
-                    return lines
-                raise
-            lines.extend(event["message"] for event in page["events"])
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+                self.deleted = self._token is not None
+                return
+            yield from (event["message"] for event in page["events"])
             # An empty page proves nothing: the end is where the token does not change.
             if page["nextForwardToken"] == self._token:
-                return lines
+                return
             self._token = page["nextForwardToken"]
