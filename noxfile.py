@@ -24,8 +24,8 @@ MEMBERS = {
     for file in sorted([*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("apps/*/pyproject.toml")])
 }
 RESOLUTIONS = ("highest", "lowest")
-# Files beside each other: they share nothing but the machine.
-PARALLEL = ("-n", "2", "--dist", "loadfile")
+# Files beside each other, in their order: they share nothing but the machine. Three on two cores, for many wait.
+PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 nox.options.sessions = [
     *("lint", "types", "imports", "synth"),
     *(f"tests-{name}(highest)" for name in MEMBERS),  # with (lowest), too, before a release
@@ -119,7 +119,8 @@ def _add_tests(name: str, path: Path) -> None:
         run(session, *install, *versions, "--group", f"{project}:test", *(wheels[one] for one in needs(name)))
         several = PARALLEL if "pytest-xdist" in project.read_text() else ()
         command = (environment / "bin" / "python", "-m", "pytest", *several, path, *session.posargs)
-        run(session, *command, PYTHONPYCACHEPREFIX=str(SCRATCH / "bytecode"))
+        # CloudFormation's validation costs half of the time here; whole templates get it, in synth and integration.
+        run(session, *command, PYTHONPYCACHEPREFIX=str(SCRATCH / "bytecode"), CDK_VALIDATION="false")
 
     tests.__doc__ = f"{name}'s tests, on its wheel, with only what it declares: as in uv.lock, or as low as it allows."
 
@@ -136,9 +137,8 @@ def integration(session: nox.Session) -> None:
         return
     # The rehearsal by itself: it pays 200 times a second, and no other test should be what it waits for.
     run(session, "pytest", "tests_integration/test_rehearsal.py")
-    # Three on two cores, for deployments wait a lot; in their order, in which the longest come first.
-    several = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "20")
-    run(session, "pytest", *several, "--ignore=tests_integration/test_rehearsal.py", "tests_integration")
+    others = ("--durations", "20", "--ignore=tests_integration/test_rehearsal.py", "tests_integration")
+    run(session, "pytest", *PARALLEL, *others)
 
 
 @nox.session(default=False)

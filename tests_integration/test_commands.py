@@ -57,7 +57,7 @@ class Output:
 
 
 def outputs(phase: str) -> list[Output]:
-    app = cdk.App(context=CONTEXT)
+    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
     settings = Settings.parse(SETTINGS | {"migrationPhase": phase})
     everything = Selection.parse(None)
     pm_source_app.compose(app, settings, everything)

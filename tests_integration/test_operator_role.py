@@ -72,7 +72,7 @@ def called_actions() -> set[str]:
 
 @pytest.fixture(scope="module")
 def statements() -> list[dict[str, Any]]:
-    app = cdk.App(context=CONTEXT)
+    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
     settings = Settings.parse({"environmentSuffix": "t1", "domain": "payments.internal"})
     stack = OperatorStack(app=app, settings=settings)
     resources = app.synth().get_stack_by_name(stack.stack_name).template["Resources"].values()

@@ -66,7 +66,7 @@ WITHOUT_RESOURCES = {
 
 def synthesize(suffix: str, *, only: str | None = None, **more: Any) -> dict[str, Any]:
     """Template and tags of every stack that is selected, by its id."""
-    app = cdk.App(context=CONTEXT)
+    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
     parsed = Settings.parse(SETTINGS | {"environmentSuffix": suffix} | more)
     selected = Selection.parse(only)
     pm_source_app.compose(app, parsed, selected)
