@@ -6,25 +6,20 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import botocore.session
 import pytest
+from both_apps import composed
 from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
 import pm_source_app
 import pm_target_app
-from pm_core import Settings
-from pm_core.cdk_cli import find_project
 from pm_cutover.aws.remote import with_option_last
 from pm_cutover.cli import app as pm
-from pm_stacks import Selection
 
-CONTEXT = json.loads((find_project(Path(__file__)) / "cdk.json").read_text())["context"]
 STACK_IDS = {*pm_source_app.STACK_IDS, *pm_target_app.STACK_IDS}
 SETTINGS = {"environmentSuffix": "alpha", "domain": "payments.acme.test", "account": "123456789012"}
 PHASES = ("prepare", "replicate", "shift", "cutover", "complete")
@@ -57,14 +52,9 @@ class Output:
 
 
 def outputs(phase: str) -> list[Output]:
-    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
-    settings = Settings.parse(SETTINGS | {"migrationPhase": phase})
-    everything = Selection.parse(None)
-    pm_source_app.compose(app, settings, everything)
-    pm_target_app.compose(app, settings, everything)
     return [
         Output(where=f"{stack.id}.{name}", command=rendered(body["Value"]))
-        for stack in app.synth().stacks
+        for stack in composed(SETTINGS | {"migrationPhase": phase}).synth().stacks
         for name, body in stack.template.get("Outputs", {}).items()
         if name.endswith(("Command", "Procedure"))
     ]

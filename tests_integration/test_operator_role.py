@@ -1,23 +1,18 @@
 """The operator task's role and the engine: what is allowed is what is called."""
 
 import ast
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import botocore.session
 import pytest
+from both_apps import composed
 from botocore import xform_name
 
-from pm_core import Settings
-from pm_core.cdk_cli import find_project
 from pm_cutover.aws.archive import PREFIX
-from pm_stacks.operator import OperatorStack
 
-CONTEXT = json.loads((find_project(Path(__file__)) / "cdk.json").read_text())["context"]
 # What runs where the person is: it starts the task, and needs that person's permissions.
 OUTSIDE = {"operator.py", "task_log.py", "remote.py"}
 # boto3's name of a service -> IAM's, where they differ.
@@ -72,10 +67,9 @@ def called_actions() -> set[str]:
 
 @pytest.fixture(scope="module")
 def statements() -> list[dict[str, Any]]:
-    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
-    settings = Settings.parse({"environmentSuffix": "t1", "domain": "payments.internal"})
-    stack = OperatorStack(app=app, settings=settings)
-    resources = app.synth().get_stack_by_name(stack.stack_name).template["Resources"].values()
+    deployment = {"environmentSuffix": "t1", "domain": "payments.internal"}
+    (stack,) = composed(deployment, only="operator-target").synth().stacks
+    resources = stack.template["Resources"].values()
     (policy,) = (
         one["Properties"]
         for one in resources

@@ -1,21 +1,14 @@
 """A phase of the migration moves tags and what the phase decides, and nothing else; above all no weight."""
 
-import json
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, get_args
 
-import aws_cdk as cdk
 import pytest
+from both_apps import CONTEXT, composed
 
-import pm_source_app
-import pm_target_app
-from pm_core import MigrationPhase, Settings
-from pm_core.cdk_cli import find_project
-from pm_stacks import Selection
+from pm_core import MigrationPhase
 
-CONTEXT = json.loads((find_project(Path(__file__)) / "cdk.json").read_text())["context"]
 PHASES: tuple[MigrationPhase, ...] = get_args(MigrationPhase)
 Stacks = dict[str, dict[str, Any]]
 
@@ -23,14 +16,13 @@ Stacks = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def phases() -> dict[str, Stacks]:
     """Every template in every phase."""
-    found = {}
-    for phase in PHASES:
-        app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
-        settings = Settings.parse(CONTEXT["settings"] | {"migrationPhase": phase})
-        for environment in (pm_source_app, pm_target_app):
-            environment.compose(app, settings, Selection.parse(None))
-        found[phase] = {stack.id: stack.template for stack in app.synth().stacks}
-    return found
+    return {
+        phase: {
+            stack.id: stack.template
+            for stack in composed(CONTEXT["settings"] | {"migrationPhase": phase}).synth().stacks
+        }
+        for phase in PHASES
+    }
 
 
 def changed(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
+from both_apps import CONTEXT, composed
 from constructs import IConstruct
 
-import pm_source_app
-import pm_target_app
-from pm_core import Settings
 from pm_core.cdk import acknowledgements
 from pm_core.cdk_cli import find_project
-from pm_stacks import Selection, add_rule_packs
+from pm_stacks import add_rule_packs
 
 PROJECT = find_project(Path(__file__))
-CONTEXT = json.loads((PROJECT / "cdk.json").read_text())["context"]
 CFN_LINT = shutil.which("cfn-lint") or "cfn-lint"
 DEPLOYED = {"environmentSuffix": "alpha", "domain": "payments.acme.test", "account": "123456789012"}
 ZONES = {"availabilityZones": ["us-east-1a", "us-east-1b", "us-east-1c"]}
@@ -40,17 +36,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def compose(settings: dict[str, Any], directory: Path, *, validated: bool) -> cdk.App:
-    app = cdk.App(context=CONTEXT, outdir=str(directory), builtin_cloud_formation_validation=validated)
-    parsed, everything = Settings.parse(settings), Selection.parse(None)
-    pm_source_app.compose(app, parsed, everything)
-    pm_target_app.compose(app, parsed, everything)
-    return app
-
-
 @pytest.mark.parametrize("variant", ["replicate, three zones", "complete, imported"])  # default: nox -s synth
 def test_cfn_lint_and_cloudformation_s_validation_find_nothing(variant: str, tmp_path: Path) -> None:
-    compose(VARIANTS[variant], tmp_path, validated=True).synth()
+    composed(VARIANTS[variant], directory=tmp_path, validated=True).synth()
     templates = sorted(map(str, tmp_path.glob("*.template.json")))
     assert len(templates) == 18
     assert not any("cfn-lint" in json.loads(Path(one).read_text()).get("Metadata", {}) for one in templates)
@@ -78,7 +66,7 @@ def test_an_acknowledgement_is_about_one_finding_at_one_construct(
         noted.append(Acknowledgement(rule=rule, path=construct.node.path, reason=reason))
 
     monkeypatch.setattr(acknowledgements, "_note", note)
-    app = compose(VARIANTS[variant], tmp_path, validated=False)
+    app = composed(VARIANTS[variant], directory=tmp_path)
     add_rule_packs(app)
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         app.synth()

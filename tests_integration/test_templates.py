@@ -5,11 +5,10 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
+from both_apps import composed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
@@ -17,14 +16,11 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 import pm_source_app
 import pm_target_app
-from pm_core import SHARED_TIERS, Settings, stack_id
-from pm_core.cdk_cli import find_project
+from pm_core import SHARED_TIERS, stack_id
 from pm_delivery.assembly import Template as StackTemplate
 from pm_delivery.checks import producers, unmet
 from pm_rehearsal.leftovers import LISTERS, PARTS
-from pm_stacks import Selection
 
-CONTEXT = json.loads((find_project(Path(__file__)) / "cdk.json").read_text())["context"]
 STACK_IDS = sorted([*pm_source_app.STACK_IDS, *pm_target_app.STACK_IDS])
 # The other one is as long as a suffix may be: a name that does not fit is refused when it is made.
 SUFFIX, OTHER_SUFFIX = "alpha", "omega000000"
@@ -66,11 +62,7 @@ WITHOUT_RESOURCES = {
 
 def synthesize(suffix: str, *, only: str | None = None, **more: Any) -> dict[str, Any]:
     """Template and tags of every stack that is selected, by its id."""
-    app = cdk.App(context=CONTEXT, builtin_cloud_formation_validation=False)
-    parsed = Settings.parse(SETTINGS | {"environmentSuffix": suffix} | more)
-    selected = Selection.parse(only)
-    pm_source_app.compose(app, parsed, selected)
-    pm_target_app.compose(app, parsed, selected)
+    app = composed(SETTINGS | {"environmentSuffix": suffix} | more, only=only)
     return {stack.id: stack for stack in app.synth().stacks}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pm_core.cdk_cli import cdk_command
 from pm_delivery.errors import DeliveryError
-from pm_postgres import spawn
+from pm_postgres import kill_session, spawn
 
 
 def run_cdk(root: Path, arguments: Sequence[str]) -> None:
@@ -28,8 +28,6 @@ def run_cdk(root: Path, arguments: Sequence[str]) -> None:
     try:
         code = process.wait()
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        kill_session(process)
     if code:
         raise DeliveryError(f"cdk {arguments[0]} failed with exit code {code}: its messages are above")

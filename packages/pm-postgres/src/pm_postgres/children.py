@@ -79,6 +79,13 @@ def spawn(
     )
 
 
+def kill_session(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that :func:`spawn` started, with all that it started itself, and wait for it; none if it ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on at 127.0.0.1 at this moment."""
     with socket.socket() as probe:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pm_core.cdk_cli import cdk_command
-from pm_postgres import spawn
+from pm_postgres import kill_session, spawn
 from pm_rehearsal.cloud import inherited_environment
 
 DEPLOY_SECONDS = 600.0
@@ -86,7 +85,7 @@ class CdkCli:
 
         def end() -> None:
             late.set()
-            _kill(process)
+            kill_session(process)
 
         timer = threading.Timer(DEPLOY_SECONDS, end)
         timer.start()
@@ -102,17 +101,10 @@ class CdkCli:
             code = process.wait()
         finally:
             timer.cancel()
-            if process.poll() is None:
-                _kill(process)
-                process.wait()
+            kill_session(process)
         if late.is_set():
             raise CdkError(f"cdk {arguments[0]} took longer than {DEPLOY_SECONDS:.0f} s: see {self.log}")
         if code:
             raise CdkError(
                 f"cdk {arguments[0]} failed with exit code {code} (all output in {self.log}):\n" + "\n".join(tail)
             )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """With the app that it runs: they are a session of their own."""
-    os.killpg(process.pid, signal.SIGKILL)
