@@ -76,8 +76,8 @@ class Rehearsal:
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 
-def nothing_survives(rehearsal: Rehearsal) -> None:
-    deadline = time.monotonic() + GONE_SECONDS
+def nothing_survives(rehearsal: Rehearsal, *, seconds: float = GONE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while survivors := rehearsal.survivors():
         assert time.monotonic() < deadline, survivors
         time.sleep(0.2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rehearsals import STEP_SECONDS, Rehearsal, nothing_survives
 
 
-def test_kill_9_under_load_leaves_no_process(start: Callable[..., Rehearsal]):
+def test_kill_9_under_load_leaves_no_process(start: Callable[..., Rehearsal]) -> None:
     rehearsal = start("--history", "1000")
     rehearsal.until("without a migration")
     assert any("postgres" in line for line in rehearsal.survivors())
@@ -17,7 +17,20 @@ def test_kill_9_under_load_leaves_no_process(start: Callable[..., Rehearsal]):
     nothing_survives(rehearsal)
 
 
-def test_ctrl_c_during_the_deployment_leaves_no_process(start: Callable[..., Rehearsal], tmp_path: Path):
+def test_kill_9_during_the_synthesis_leaves_no_process(start: Callable[..., Rehearsal]) -> None:
+    rehearsal = start()
+    deadline = time.monotonic() + STEP_SECONDS
+    while not any(line.startswith("python -m pm_stacks") for line in rehearsal.survivors()):
+        assert time.monotonic() < deadline
+        rehearsal.look()
+        time.sleep(0.1)
+    rehearsal.look()
+    rehearsal.process.kill()
+    # The app would end by itself, but not that soon.
+    nothing_survives(rehearsal, seconds=3.0)
+
+
+def test_ctrl_c_during_the_deployment_leaves_no_process(start: Callable[..., Rehearsal], tmp_path: Path) -> None:
     rehearsal = start()
     rehearsal.until("ok deploy the registries")
     log = tmp_path / "work" / "cdk.log"

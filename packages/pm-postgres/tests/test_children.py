@@ -1,7 +1,10 @@
 """What ends with a process that was spawned."""
 
 import subprocess
+import sys
 import time
+
+import pytest
 
 from pm_postgres import kill_session, spawn
 
@@ -17,3 +20,23 @@ def test_what_a_child_started_is_killed_with_it() -> None:
     assert time.monotonic() - began < 30.0
     assert shell.returncode == -9
     kill_session(shell)
+
+
+def test_what_a_child_started_is_killed_with_its_killed_parent() -> None:
+    program = """
+from pm_postgres import spawn
+spawn(["sh", "-c", "sleep 60 & echo begun; wait"], descendants=True).wait()
+"""
+    parent = spawn([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"begun\n"
+    began = time.monotonic()
+    parent.kill()
+    assert parent.stdout.read() == b""
+    assert time.monotonic() - began < 30.0
+    parent.wait()
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -TERM $$", 143)])
+def test_a_child_with_descendants_ends_with_its_own_exit_code(script: str, code: int) -> None:
+    assert spawn(["sh", "-c", script], descendants=True).wait() == code

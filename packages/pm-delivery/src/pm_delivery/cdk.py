@@ -24,6 +24,7 @@ def run_cdk(root: Path, arguments: Sequence[str]) -> None:
         [*cdk_command(), "--no-notices", *arguments],
         cwd=root,
         env={**os.environ, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
+        descendants=True,
     )
     try:
         code = process.wait()

@@ -31,6 +31,7 @@ def spawn(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    descendants: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process that gets ``death_signal`` when this one dies.
 
@@ -49,6 +50,9 @@ def spawn(
         The running process, in its own session, so that a terminal's Ctrl-C reaches only the parent, which then ends
         its children in order.
     """
+    if descendants:
+        argv = [sys.executable, "-I", str(Path(__file__).with_name("session_leader.py")), *argv]
+        death_signal = signal.SIGTERM
     prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
     parent = os.getpid()
 

@@ -2,17 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pm_core.cdk_cli import cdk_command
-from pm_postgres import kill_session, spawn
 from pm_rehearsal.cloud import inherited_environment
+from pm_rehearsal.commands import CommandTooSlowError, follow
 
 DEPLOY_SECONDS = 600.0
 
@@ -73,38 +71,25 @@ class CdkCli:
     def _run(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
         # The app is `python` in cdk.json: this interpreter comes first on its path.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        process = spawn(
-            [*cdk_command(), "--no-notices", "--no-color", "--ci", *arguments],
-            cwd=self.project,
-            env={**inherited_environment(), **self.environment, "PATH": path, "CDK_DISABLE_VERSION_CHECK": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        tail: list[str] = []
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            kill_session(process)
-
-        timer = threading.Timer(DEPLOY_SECONDS, end)
-        timer.start()
         try:
-            with self.log.open("a") as log:
-                for raw in process.stdout or ():
-                    line = raw.decode(errors="replace").rstrip()
-                    log.write(line + "\n")
-                    if line.strip():
-                        tail = [*tail[-11:], line]
-                        if on_line is not None:
-                            on_line(line)
-            code = process.wait()
-        finally:
-            timer.cancel()
-            kill_session(process)
-        if late.is_set():
-            raise CdkError(f"cdk {arguments[0]} took longer than {DEPLOY_SECONDS:.0f} s: see {self.log}")
-        if code:
+            ended = follow(
+                [*cdk_command(), "--no-notices", "--no-color", "--ci", *arguments],
+                environment={
+                    **inherited_environment(),
+                    **self.environment,
+                    "PATH": path,
+                    "CDK_DISABLE_VERSION_CHECK": "1",
+                },
+                log=self.log,
+                deadline_seconds=DEPLOY_SECONDS,
+                directory=self.project,
+                on_line=on_line,
+            )
+        except CommandTooSlowError as error:
+            raise CdkError(f"cdk {arguments[0]} {error}") from None
+        if ended.exit_code:
+            said = [line for line in ended.lines if line.strip()]
             raise CdkError(
-                f"cdk {arguments[0]} failed with exit code {code} (all output in {self.log}):\n" + "\n".join(tail)
+                f"cdk {arguments[0]} failed with exit code {ended.exit_code} (all output in {self.log}):\n"
+                + "\n".join(said[-12:])
             )

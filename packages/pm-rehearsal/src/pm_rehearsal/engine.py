@@ -1,16 +1,14 @@
 """`pm`, run as an operator runs it: its own process, its output as JSON."""
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pm_postgres import spawn
 from pm_rehearsal.cloud import inherited_environment
+from pm_rehearsal.commands import CommandTooSlowError, follow
 
 VERB_SECONDS = 300.0
 
@@ -78,35 +76,23 @@ class Engine:
         Raises:
             EngineError: It took longer than five minutes.
         """
-        deadline = time.monotonic() + VERB_SECONDS
-        process = spawn(
-            [sys.executable, "-m", "pm_cutover", verb, *arguments, "--json"],
-            env={
-                **inherited_environment(),
-                **self.environment,
-                "PM_SUFFIX": self.suffix,
-                "PM_EVIDENCE": str(self.evidence),
-                "NO_COLOR": "1",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        lines: list[str] = []
+        with self.log.open("a") as log:
+            log.write(f"$ pm {' '.join((verb, *arguments))}\n")
         try:
-            with self.log.open("a") as log:
-                log.write(f"$ pm {' '.join((verb, *arguments))}\n")
-                for raw in process.stdout or ():
-                    line = raw.decode(errors="replace").rstrip()
-                    log.write(line + "\n")
-                    lines.append(line)
-                    if on_line is not None and line and not line.startswith("{"):
-                        on_line(line)
-                    if time.monotonic() > deadline:
-                        raise EngineError(f"pm {verb} took longer than {VERB_SECONDS:.0f} s: see {self.log}")
-            code = process.wait(VERB_SECONDS)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        document = next((line for line in reversed(lines) if line.startswith("{")), "{}")
-        return Answer(exit_code=code, facts=json.loads(document), lines=tuple(lines))
+            ended = follow(
+                [sys.executable, "-m", "pm_cutover", verb, *arguments, "--json"],
+                environment={
+                    **inherited_environment(),
+                    **self.environment,
+                    "PM_SUFFIX": self.suffix,
+                    "PM_EVIDENCE": str(self.evidence),
+                    "NO_COLOR": "1",
+                },
+                log=self.log,
+                deadline_seconds=VERB_SECONDS,
+                on_line=None if on_line is None else lambda line: None if line.startswith("{") else on_line(line),
+            )
+        except CommandTooSlowError as error:
+            raise EngineError(f"pm {verb} {error}") from None
+        document = next((line for line in reversed(ended.lines) if line.startswith("{")), "{}")
+        return Answer(exit_code=ended.exit_code, facts=json.loads(document), lines=ended.lines)

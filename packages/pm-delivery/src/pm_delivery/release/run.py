@@ -11,7 +11,7 @@ from pm_delivery.release.build import build_at
 from pm_delivery.release.git import git, scratch_checkout
 from pm_delivery.release.plan import Bump, Plan, make_plan
 from pm_delivery.release.versions import raise_version
-from pm_postgres import spawn
+from pm_postgres import kill_session, spawn
 
 _TEST_SECONDS = 3600
 
@@ -55,7 +55,7 @@ def release(root: Path, package: str, bump: Bump, *, output: Path, dry_run: bool
 def _test(root: Path, package: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "nox", "--session", f"tests-{package}"]
-    process = spawn(command, cwd=root, env={**os.environ, "PATH": path})
+    process = spawn(command, cwd=root, env={**os.environ, "PATH": path}, descendants=True)
     try:
         code = process.wait(_TEST_SECONDS)
     except subprocess.TimeoutExpired:
@@ -63,8 +63,7 @@ def _test(root: Path, package: str) -> None:
             f"the tests of {package} took longer than {_TEST_SECONDS} s: nothing was released"
         ) from None
     finally:
-        process.kill()
-        process.wait()
+        kill_session(process)
     if code:
         raise DeliveryError(f"the tests of {package} failed: nothing was released")
 
