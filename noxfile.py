@@ -57,6 +57,7 @@ def types(session: nox.Session) -> None:
     modules = sorted(directory.name for path in MEMBERS.values() for directory in (ROOT / path / "src").iterdir())
     run(session, "mypy", "--num-workers", "2", *(argument for module in modules for argument in ("-p", module)))
     run(session, "mypy", "noxfile.py", "apps/benchmark.py")
+    run(session, "mypy", "tests_integration", MYPYPATH="tests_integration")
 
 
 @nox.session

@@ -82,7 +82,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         yield Account(stage, {FIRST: stage.cdk, SECOND: second}, stacks)
 
 
-def test_two_deployments_live_side_by_side(account: Account):
+def test_two_deployments_live_side_by_side(account: Account) -> None:
     stacks = {
         stack["StackName"]: stack["StackStatus"]
         for region in (account.stage.settings.region, account.stage.settings.replica_region)
@@ -97,7 +97,7 @@ def test_two_deployments_live_side_by_side(account: Account):
         assert set(mine.values()) == {"CREATE_COMPLETE"}
 
 
-def test_whatever_templates_make_is_found_while_it_is_there(account: Account):
+def test_whatever_templates_make_is_found_while_it_is_there(account: Account) -> None:
     """So that a destroy that leaves one of its kind is noticed."""
     templates = [json.loads(path.read_text()) for path in account.cdk[FIRST].assembly.glob("*.template.json")]
     made = {resource["Type"] for template in templates for resource in template["Resources"].values()}
@@ -106,12 +106,12 @@ def test_whatever_templates_make_is_found_while_it_is_there(account: Account):
     assert made & set(LISTERS) - found == set()
 
 
-def test_deploying_again_changes_nothing(account: Account):
+def test_deploying_again_changes_nothing(account: Account) -> None:
     for cdk in account.cdk.values():
         assert account.changed(cdk, account.stacks) == 0
 
 
-def test_each_tier_moves_to_the_next_phase_alone_and_no_weight_moves_with_it(account: Account):
+def test_each_tier_moves_to_the_next_phase_alone_and_no_weight_moves_with_it(account: Account) -> None:
     cdk, ssm = account.cdk[SECOND], account.stage.cloud.client("ssm")
     weights = {
         f"/pm/{SECOND}/source/zone/weight-{side}": weight for side, weight in (("source", "60"), ("target", "40"))
@@ -132,7 +132,7 @@ def test_each_tier_moves_to_the_next_phase_alone_and_no_weight_moves_with_it(acc
     assert {parameter["Name"]: parameter["Value"] for parameter in found} == weights
 
 
-def test_destroying_one_deployment_leaves_the_other_alone(account: Account):
+def test_destroying_one_deployment_leaves_the_other_alone(account: Account) -> None:
     before = account.of(FIRST)
     assert account.of(SECOND)
     account.cdk[SECOND].destroy()

@@ -66,7 +66,7 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = WAIT_SEC
         time.sleep(0.2)
 
 
-def test_the_rows_of_the_source_are_on_the_target(running: Running):
+def test_the_rows_of_the_source_are_on_the_target(running: Running) -> None:
     with running.database("target", "cutover") as target:
         until(lambda: target.execute("select count(*) >= 2000 from payments").fetchone() == (True,), "2,000 payments")
     assert running.stage.engine.run("verify")["equal"]
@@ -79,7 +79,7 @@ def status_endpoint(running: Running, event: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def test_status_endpoint_tells_writer_tasks_and_validation(running: Running):
+def test_status_endpoint_tells_writer_tasks_and_validation(running: Running) -> None:
     cloud = running.stage.cloud
     url = cloud.client("lambda").get_function_url_config(FunctionName=f"function-migration-status-target-{SUFFIX}")
     assert url["AuthType"] == "AWS_IAM"
@@ -101,13 +101,13 @@ def test_status_endpoint_tells_writer_tasks_and_validation(running: Running):
     assert {status["tasks"][task]["status"] for task in ("forward", "reverse")} == {"ready"}
 
 
-def test_the_dashboard_of_the_migration_gets_the_same_as_a_text(running: Running):
+def test_the_dashboard_of_the_migration_gets_the_same_as_a_text(running: Running) -> None:
     text = status_endpoint(running, {"widgetContext": {}})["markdown"]
     assert "**Writer** source (source open at epoch 1, target sealed at epoch 0)" in text
     assert "| load | running | 100 % |" in text
 
 
-def test_every_row_that_was_replicated_is_validated(running: Running):
+def test_every_row_that_was_replicated_is_validated(running: Running) -> None:
     def states() -> dict[str, str]:
         tables = json.loads(status_endpoint(running, {})["body"])["tasks"]["load"]["tables"]
         return {table["table"]: table["validation"] for table in tables}
@@ -120,14 +120,14 @@ def test_every_row_that_was_replicated_is_validated(running: Running):
     assert found["pm_control.marker"] == "No primary key"
 
 
-def test_what_dms_keeps_for_itself_is_out_of_the_payments_way(running: Running):
+def test_what_dms_keeps_for_itself_is_out_of_the_payments_way(running: Running) -> None:
     for environment, made in (("source", set[str]()), ("target", {"pm_control"})):
         with running.database(environment, "cutover") as connection:
             found = connection.execute("select schemaname from pg_tables where tablename like 'awsdms%'").fetchall()
         assert {schema for (schema,) in found} == made, environment
 
 
-def test_an_update_pauses_the_running_task_and_resumes_it(running: Running):
+def test_an_update_pauses_the_running_task_and_resumes_it(running: Running) -> None:
     arn = replication(running).load_task_arn
     dms = running.stage.cloud.client("dms")
 
@@ -153,7 +153,7 @@ def test_an_update_pauses_the_running_task_and_resumes_it(running: Running):
     assert not any("resume" in tag["Key"] for tag in tags)
 
 
-def test_one_stack_without_its_inputs_names_the_missing_parameter(running: Running, tmp_path: Path):
+def test_one_stack_without_its_inputs_names_the_missing_parameter(running: Running, tmp_path: Path) -> None:
     alone = settings_of(PROJECT, suffix="alone")
     cdk = type(running.stage.cdk)(
         project=PROJECT,
@@ -205,11 +205,11 @@ def alarm_state(running: Running, name: str) -> str:
     answer = running.stage.cloud.client("cloudwatch").describe_alarms(
         AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
     )
-    (alarm,) = (*answer["MetricAlarms"], *answer["CompositeAlarms"])
+    (alarm,) = answer["MetricAlarms"] + answer["CompositeAlarms"]
     return str(alarm["StateValue"])
 
 
-def test_verify_and_audit_name_a_row_that_is_missing_on_the_target(running: Running):
+def test_verify_and_audit_name_a_row_that_is_missing_on_the_target(running: Running) -> None:
     with missing_on_the_target(running, number=700) as (payment, entries):
         answer = running.stage.engine.ask("verify")
         found = audit(
@@ -227,7 +227,7 @@ def test_verify_and_audit_name_a_row_that_is_missing_on_the_target(running: Runn
     assert running.stage.engine.run("verify")["equal"]
 
 
-def test_rows_that_differ_ring_and_stop_moves_until_they_are_validated_anew(running: Running):
+def test_rows_that_differ_ring_and_stop_moves_until_they_are_validated_anew(running: Running) -> None:
     alarm, unsafe = f"alarm-load-validation-target-{SUFFIX}", f"alarm-migration-unsafe-target-{SUFFIX}"
     with missing_on_the_target(running, number=900) as (payment, _):
         until(lambda: alarm_state(running, alarm) == "ALARM", "the alarm")
@@ -248,7 +248,7 @@ def test_rows_that_differ_ring_and_stop_moves_until_they_are_validated_anew(runn
 
 
 @pytest.mark.parametrize("role", ["app", "cutover"])
-def test_plain_sql_on_the_closed_side_gets_an_error_from_the_database(running: Running, role: str):
+def test_plain_sql_on_the_closed_side_gets_an_error_from_the_database(running: Running, role: str) -> None:
     with running.database("target", role) as closed:
         if role == "cutover":
             closed.execute("set role pm_owner")
@@ -257,7 +257,7 @@ def test_plain_sql_on_the_closed_side_gets_an_error_from_the_database(running: R
     assert refused.value.sqlstate == "PF001"
 
 
-def test_a_second_engine_is_refused_and_told_who_is_first(running: Running):
+def test_a_second_engine_is_refused_and_told_who_is_first(running: Running) -> None:
     with running.database("source", "cutover") as first:
         first.execute("set application_name = 'the first engine'")
         first.execute("select pg_advisory_lock(7743)")
@@ -267,27 +267,27 @@ def test_a_second_engine_is_refused_and_told_who_is_first(running: Running):
     assert "\n" not in answer.facts["error"]
 
 
-def test_an_unknown_table_is_named_with_those_that_exist(running: Running):
+def test_an_unknown_table_is_named_with_those_that_exist(running: Running) -> None:
     answer = running.stage.engine.ask("verify", "--table", "public.nothing")
     assert answer.exit_code in (1, 2)
     assert "public.nothing" in answer.facts["error"]
     assert "public.payments" in answer.facts["error"]
 
 
-def test_an_unknown_suffix_is_named_with_those_that_exist(running: Running):
+def test_an_unknown_suffix_is_named_with_those_that_exist(running: Running) -> None:
     answer = running.stage.engine.ask("status", "--suffix", "other")
     assert answer.exit_code in (1, 2)
     assert "other" in answer.facts["error"]
     assert SUFFIX in answer.facts["error"]
 
 
-def test_a_dry_run_moves_nothing(running: Running):
+def test_a_dry_run_moves_nothing(running: Running) -> None:
     answer = running.stage.engine.run("cutover", "--dry-run")
     assert answer["result"] == "ready"
     assert running.stage.engine.run("status")["writer"]["open"] == "source"
 
 
-def test_a_task_inside_the_network_answers_as_pm_does_here(running: Running):
+def test_a_task_inside_the_network_answers_as_pm_does_here(running: Running) -> None:
     here, there = (running.stage.engine.run("status", *where) for where in ((), ("--remote",)))
     assert here.keys() == there.keys()
     for part in ("suffix", "region", "writer", "weights", "alarms", "stacks"):
@@ -298,13 +298,13 @@ def test_a_task_inside_the_network_answers_as_pm_does_here(running: Running):
 
 
 @pytest.mark.parametrize("verb", [("shift", "101"), ("verify", "--table", "public.nothing"), ("finish",)])
-def test_a_refusal_has_the_same_words_and_exit_code_in_a_task(running: Running, verb: tuple[str, ...]):
+def test_a_refusal_has_the_same_words_and_exit_code_in_a_task(running: Running, verb: tuple[str, ...]) -> None:
     here, there = (running.stage.engine.ask(*verb, *where) for where in ((), ("--remote",)))
     assert (there.exit_code, there.facts.get("error")) == (here.exit_code, here.facts.get("error"))
     assert here.exit_code in (1, 2)
 
 
-def test_evidence_of_a_task_is_in_the_bucket(running: Running):
+def test_evidence_of_a_task_is_in_the_bucket(running: Running) -> None:
     data = DataContract.parse(running.stage.deployment.parameters(), suffix=SUFFIX, environment="target")
     s3 = running.stage.cloud.client("s3")
 
@@ -328,7 +328,9 @@ def test_evidence_of_a_task_is_in_the_bucket(running: Running):
         (("status", "--suffix", "other"), "other"),
     ],
 )
-def test_a_wrong_command_is_refused_before_a_task_is_started(running: Running, arguments: tuple[str, ...], words: str):
+def test_a_wrong_command_is_refused_before_a_task_is_started(
+    running: Running, arguments: tuple[str, ...], words: str
+) -> None:
     before = operator_tasks(running)
     answer = running.stage.engine.ask("--remote", *arguments)
     assert answer.exit_code == 2
@@ -348,7 +350,7 @@ def operator_tasks(running: Running) -> set[str]:
     }
 
 
-def test_ctrl_c_stops_the_task(running: Running):
+def test_ctrl_c_stops_the_task(running: Running) -> None:
     before = operator_tasks(running)
     engine = running.stage.engine
     with remote_pm(running, "status", "--watch", "--json") as process:
@@ -384,7 +386,7 @@ def remote_pm(running: Running, *arguments: str) -> Iterator[subprocess.Popen[st
         process.wait()
 
 
-def test_an_image_that_is_not_there_is_named_with_the_commands_that_push_it(running: Running):
+def test_an_image_that_is_not_there_is_named_with_the_commands_that_push_it(running: Running) -> None:
     engine, ecr = running.stage.engine, running.stage.cloud.client("ecr")
     before, repository = operator_tasks(running), f"repository-operator-target-{SUFFIX}"
     tag = running.stage.settings.operator_image_tag
@@ -398,7 +400,7 @@ def test_an_image_that_is_not_there_is_named_with_the_commands_that_push_it(runn
     assert engine.run("plan", "--remote")["phases"]
 
 
-def test_a_running_task_does_not_keep_its_stack_from_going(running: Running):
+def test_a_running_task_does_not_keep_its_stack_from_going(running: Running) -> None:
     stage = running.stage
     with remote_pm(running, "status", "--watch", "--json") as process:
         assert process.stdout is not None
@@ -412,7 +414,7 @@ def test_a_running_task_does_not_keep_its_stack_from_going(running: Running):
     stage.cdk.deploy(["operator-target"])
 
 
-def test_a_failed_task_reaches_whoever_subscribes_to_the_alarms(running: Running):
+def test_a_failed_task_reaches_whoever_subscribes_to_the_alarms(running: Running) -> None:
     """Past the real policies of topic and key; DMS tells whichever task it is, and whatever the phase."""
     cloud, task = running.stage.cloud, replication(running).forward_task_arn
     sqs, sns, account = cloud.client("sqs"), cloud.client("sns"), cloud.account
@@ -439,7 +441,7 @@ def test_a_failed_task_reaches_whoever_subscribes_to_the_alarms(running: Running
     sqs.delete_queue(QueueUrl=queue)
 
 
-def test_a_dead_data_mover_shows_as_growing_lag_and_stops_the_cutover(running: Running):
+def test_a_dead_data_mover_shows_as_growing_lag_and_stops_the_cutover(running: Running) -> None:
     """Last of this module: replication does not come back."""
     stage = running.stage
     stop_mover(stage.cloud.endpoint, replication(running).load_task_arn)
@@ -458,7 +460,7 @@ def test_a_dead_data_mover_shows_as_growing_lag_and_stops_the_cutover(running: R
     assert snapshot.failed == 0, snapshot.last_failure
 
 
-def test_in_the_last_phase_nothing_watches_the_replication_any_more(running: Running):
+def test_in_the_last_phase_nothing_watches_the_replication_any_more(running: Running) -> None:
     """After the last of this module, which leaves the replication dead: it must ring no longer, and be destroyable."""
     cloud = running.stage.cloud
     running.stage.deploy_with({"migrationPhase": "complete"}, "observability-target")

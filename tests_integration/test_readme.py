@@ -51,19 +51,19 @@ def run(cloud: EmbeddedCloud, project: Path, command: str) -> subprocess.Complet
     )
 
 
-def test_every_command_is_run_by_a_test_or_by_ci():
+def test_every_command_is_run_by_a_test_or_by_ci() -> None:
     source = Path(__file__).read_text()
     assert {command for command in COMMANDS if f'"{command}"' not in source} == set()
     assert COMMANDS >= RUN_ELSEWHERE
 
 
-def test_the_rehearsal_explains_itself(cloud: EmbeddedCloud, project: Path):
+def test_the_rehearsal_explains_itself(cloud: EmbeddedCloud, project: Path) -> None:
     shown = run(cloud, project, "uv run pm rehearse --help")
     assert shown.returncode == 0
     assert "--keep" in shown.stdout
 
 
-def test_the_commands_of_a_deployment_work_in_their_order(cloud: EmbeddedCloud, project: Path):
+def test_the_commands_of_a_deployment_work_in_their_order(cloud: EmbeddedCloud, project: Path) -> None:
     bootstrapped = run(cloud, project, "uv run cdk bootstrap aws://<account>/us-east-1 aws://<account>/us-west-2")
     assert bootstrapped.returncode == 0, bootstrapped.stderr
     synthesized = run(cloud, project, "uv run cdk synth --quiet")

@@ -12,7 +12,9 @@ from typing import Any
 from rehearsals import STEP_SECONDS, Rehearsal, nothing_survives
 
 
-def test_a_short_rehearsal_moves_there_and_back_and_loses_nothing(start: Callable[..., Rehearsal], tmp_path: Path):
+def test_a_short_rehearsal_moves_there_and_back_and_loses_nothing(
+    start: Callable[..., Rehearsal], tmp_path: Path
+) -> None:
     file = tmp_path / "report.json"
     rehearsal = start("--payments", "2000", "--history", "2000", "--json", str(file), "--keep")
     rehearsal.until("Ctrl-C destroys it")

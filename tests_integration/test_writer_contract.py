@@ -95,7 +95,7 @@ def pool_of(sides: tuple[Side, Side]) -> WriterPool:
     return WriterPool(candidates=candidates, warm=WARM, watch_seconds=0.05)
 
 
-def test_payments_follow_the_engines_moves_from_before_replicate_until_after_finish(sides: tuple[Side, Side]):
+def test_payments_follow_the_engines_moves_from_before_replicate_until_after_finish(sides: tuple[Side, Side]) -> None:
     source, target = sides
     paid: list[UUID] = []
     writers: list[WriterView | None] = []
@@ -138,7 +138,7 @@ def test_payments_follow_the_engines_moves_from_before_replicate_until_after_fin
     assert on_source | on_target == set(paid)
 
 
-def test_payments_wait_for_the_lease_of_an_engine_that_died(sides: tuple[Side, Side]):
+def test_payments_wait_for_the_lease_of_an_engine_that_died(sides: tuple[Side, Side]) -> None:
     source, _ = sides
 
     async def test() -> None:
@@ -154,7 +154,7 @@ def test_payments_wait_for_the_lease_of_an_engine_that_died(sides: tuple[Side, S
     assert len(source.keys()) == 1
 
 
-def test_plain_sql_on_the_closed_side_is_refused_by_the_database(sides: tuple[Side, Side]):
+def test_plain_sql_on_the_closed_side_is_refused_by_the_database(sides: tuple[Side, Side]) -> None:
     install(sides)
     with psycopg.connect(**sides[1].server.conninfo(user="pm_app", password="app")) as connection:
         with pytest.raises(psycopg.Error, match="sealed") as refused:
