@@ -1,5 +1,6 @@
 """What a stack is made from, as the installed packages say."""
 
+from functools import cache
 from importlib.metadata import distribution
 from json import loads
 
@@ -17,6 +18,7 @@ def build_of(package: str) -> Build:
     return Build(package=package, versions={name: _version(name) for name in (package, *_SHAPING)})
 
 
+@cache  # 18 stacks ask for the same five
 def _version(name: str) -> str:
     """Source: PyPA specification, "Recording the direct URL origin of installed distributions"."""
     installed = distribution(name)

@@ -4,6 +4,7 @@ Both aspects only look: constructs are right by their own defaults, and a violat
 names the resource. What they ask for is in :mod:`pm_core.cdk.rules`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 
@@ -34,8 +35,8 @@ def apply_aspects(stack: cdk.Stack, *, database_tls: bool = True) -> None:
         stack: The stack.
         database_tls: As in :class:`EncryptionAspect`.
     """
-    for aspect in (EncryptionAspect(database_tls=database_tls), DestroyableAspect()):
-        cdk.Aspects.of(stack).add(aspect, priority=cdk.AspectPriority.READONLY)
+    both = _Together(EncryptionAspect(database_tls=database_tls), DestroyableAspect())
+    cdk.Aspects.of(stack).add(both, priority=cdk.AspectPriority.READONLY)
 
 
 def encrypted_with_sse_s3(bucket: cdk.CfnResource, *, reason: str) -> None:
@@ -43,8 +44,43 @@ def encrypted_with_sse_s3(bucket: cdk.CfnResource, *, reason: str) -> None:
     bucket.add_metadata(SSE_S3_EXEMPTION, reason)
 
 
+class _Aspect(ABC):
+    """A look at constructs that several aspects can take together."""
+
+    def __init__(self) -> None:
+        self._stacks = _Stacks()
+
+    def visit(self, node: IConstruct) -> None:
+        """Look at one construct; called by CDK."""
+        self.look(node, _resource(node), self._stacks)
+
+    @abstractmethod
+    def look(self, node: IConstruct, resource: "_Construct | None", stacks: "_Stacks") -> None:
+        """Annotate ``node`` with what is wrong.
+
+        Args:
+            node: The construct.
+            resource: The same as the rules see it, if it is a resource.
+            stacks: The other resources.
+        """
+
+
 @jsii.implements(cdk.IAspect)
-class EncryptionAspect:
+class _Together:
+    """Several aspects as one: CDK calls for each construct and aspect, and every call and question costs."""
+
+    def __init__(self, *aspects: _Aspect) -> None:
+        self._aspects = aspects
+        self._stacks = _Stacks()
+
+    def visit(self, node: IConstruct) -> None:
+        resource = _resource(node)
+        for aspect in self._aspects:
+            aspect.look(node, resource, self._stacks)
+
+
+@jsii.implements(cdk.IAspect)
+class EncryptionAspect(_Aspect):
     """Refuses a resource that would hold data in clear text, or let it travel in clear text.
 
     Types that nobody thought of are found by CloudFormation's own schema; see :mod:`pm_core.cdk.rules.at_rest`.
@@ -55,53 +91,47 @@ class EncryptionAspect:
     """
 
     def __init__(self, *, database_tls: bool = True) -> None:
+        super().__init__()
         self._database_tls = database_tls
-        self._stacks = _Stacks()
 
-    def visit(self, node: IConstruct) -> None:
-        """Look at one construct; called by CDK."""
-        if not isinstance(node, cdk.CfnResource):
+    def look(self, node: IConstruct, resource: "_Construct | None", stacks: "_Stacks") -> None:
+        """Annotate a resource that is not encrypted."""
+        if resource is None:
             return
-        kind = _kind(node)
-        if not (concerns_rest(kind) or concerns_transit(kind)):
-            return
-        resource, neighbours = _Construct(node), self._stacks.of(node)
-        if problem := unencrypted_at_rest(resource):
+        if concerns_rest(resource.kind) and (problem := unencrypted_at_rest(resource)):
             cdk.Annotations.of(node).add_error(
                 f"{resource.kind} is not encrypted: {problem}. Everything that holds data is encrypted"
             )
-        if problem := unencrypted_in_transit(resource, neighbours, database_tls=self._database_tls):
+        if concerns_transit(resource.kind) and (
+            problem := unencrypted_in_transit(resource, stacks.of(resource), database_tls=self._database_tls)
+        ):
             cdk.Annotations.of(node).add_error(
                 f"{resource.kind} lets data travel in clear text: {problem}. All traffic is encrypted"
             )
 
 
 @jsii.implements(cdk.IAspect)
-class DestroyableAspect:
+class DestroyableAspect(_Aspect):
     """Refuses a resource that would outlive its stack, or keep it from being deleted."""
 
-    def __init__(self) -> None:
-        self._stacks = _Stacks()
-
-    def visit(self, node: IConstruct) -> None:
-        """Look at one construct; called by CDK."""
+    def look(self, node: IConstruct, resource: "_Construct | None", stacks: "_Stacks") -> None:
+        """Annotate a stack or a resource that would stay."""
         if isinstance(node, cdk.Stack) and node.termination_protection:
             cdk.Annotations.of(node).add_error("stack cannot be deleted: termination_protection is on. Switch it off")
-        if not isinstance(node, cdk.CfnResource):
+        if resource is None:
             return
-        resource = _Construct(node)
-        for name, policy in _policies(node, resource):
+        for name, policy in _policies(resource):
             if policy != cdk.CfnDeletionPolicy.DELETE:
                 cdk.Annotations.of(node).add_error(
                     f"{resource.kind} outlives its stack: {name} is {policy.value}. Set RemovalPolicy.DESTROY"
                 )
         if concerns_lifetime(resource.kind):
-            for problem in undying(resource, self._stacks.of(node)):
+            for problem in undying(resource, stacks.of(resource)):
                 cdk.Annotations.of(node).add_error(f"{resource.kind} does not go with its stack: {problem}")
 
 
-def _policies(node: cdk.CfnResource, resource: "_Construct") -> Iterator[tuple[str, cdk.CfnDeletionPolicy]]:
-    options = node.cfn_options
+def _policies(resource: "_Construct") -> Iterator[tuple[str, cdk.CfnDeletionPolicy]]:
+    options = resource.options
     default = cdk.CfnDeletionPolicy.DELETE
     if resource.kind in _SNAPSHOT_BY_DEFAULT and at(resource.properties, "DBClusterIdentifier") is None:
         default = cdk.CfnDeletionPolicy.SNAPSHOT
@@ -117,11 +147,16 @@ class _Construct:
 
     @cached_property
     def kind(self) -> str:
-        return _kind(self._node)
+        # A generated class knows its type; the plain one is asked.
+        return _kind_of_class(type(self._node)) or self._node.cfn_resource_type
+
+    @cached_property
+    def stack(self) -> cdk.Stack:
+        return self._node.stack
 
     @cached_property
     def logical_id(self) -> str:
-        return str(cdk.Stack.of(self._node).resolve(self._node.logical_id))
+        return str(self.stack.resolve(self._node.logical_id))
 
     @cached_property
     def properties(self) -> Properties:
@@ -129,17 +164,20 @@ class _Construct:
 
         Overrides of single properties are applied after all aspects and cannot be seen.
         """
-        resolved: Properties = lowered(cdk.Stack.of(self._node).resolve(self._node._cfn_properties))
+        resolved: Properties = lowered(self.stack.resolve(self._node._cfn_properties))
         return resolved
 
     @cached_property
+    def options(self) -> cdk.ICfnResourceOptions:
+        return self._node.cfn_options
+
+    @cached_property
     def exemptions(self) -> frozenset[str]:
-        return frozenset(self._node.cfn_options.metadata or {})
+        return frozenset(self.options.metadata or {})
 
 
-def _kind(node: cdk.CfnResource) -> str:
-    # A generated class knows its type; the plain one is asked.
-    return _kind_of_class(type(node)) or node.cfn_resource_type
+def _resource(node: IConstruct) -> _Construct | None:
+    return _Construct(node) if isinstance(node, cdk.CfnResource) else None
 
 
 @cache
@@ -154,16 +192,14 @@ class _Stacks:
     def __init__(self) -> None:
         self._known: dict[str, Neighbours] = {}
 
-    def of(self, node: cdk.CfnResource) -> Callable[[], Neighbours]:
-        """All resources of the stack of ``node``; looked up when they are asked for."""
+    def of(self, resource: _Construct) -> Callable[[], Neighbours]:
+        """All resources of the stack of ``resource``; looked up when they are asked for."""
 
         def look() -> Neighbours:
-            stack = cdk.Stack.of(node)
-            path = stack.node.path
+            path = resource.stack.node.path
             if path not in self._known:
-                self._known[path] = Neighbours(
-                    _Construct(one) for one in stack.node.find_all() if isinstance(one, cdk.CfnResource)
-                )
+                found = map(_resource, resource.stack.node.find_all())
+                self._known[path] = Neighbours(one for one in found if one is not None)
             return self._known[path]
 
         return look
