@@ -1,5 +1,6 @@
 """What ends with a process that was spawned."""
 
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,17 @@ def test_what_a_child_started_is_killed_with_it() -> None:
     assert time.monotonic() - began < 30.0
     assert shell.returncode == -9
     kill_session(shell)
+
+
+def test_what_outlived_a_child_is_killed() -> None:
+    shell = spawn(["sh", "-c", "sleep 60 & exit 5"], stdout=subprocess.PIPE)
+    os.waitid(os.P_PID, shell.pid, os.WEXITED | os.WNOWAIT)
+    began = time.monotonic()
+    kill_session(shell)
+    assert shell.stdout is not None
+    assert shell.stdout.read() == b""
+    assert time.monotonic() - began < 30.0
+    assert shell.returncode == 5
 
 
 def test_what_a_child_started_is_killed_with_its_killed_parent() -> None:

@@ -84,8 +84,11 @@ def spawn(
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that :func:`spawn` started, with all that it started itself, and wait for it; none if it ended."""
-    if process.poll() is None:
+    """Kill a process that :func:`spawn` started, with all that it started itself, and wait for it.
+
+    What outlived the process is killed, too, unless it was waited for before: its number can be another's by then.
+    """
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
