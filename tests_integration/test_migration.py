@@ -18,7 +18,7 @@ import pytest
 from pm_core import DataContract, OperatorContract, ReplicationContract, Settings
 from pm_core.cdk_cli import find_project
 from pm_rehearsal.audit import audit
-from pm_rehearsal.cdk import CdkError
+from pm_rehearsal.cdk import CdkCli, CdkError
 from pm_rehearsal.cloud import inherited_environment
 from pm_rehearsal.deployment import settings_of
 from pm_rehearsal.images import push
@@ -155,7 +155,7 @@ def test_an_update_pauses_the_running_task_and_resumes_it(running: Running) -> N
 
 def test_one_stack_without_its_inputs_names_the_missing_parameter(running: Running, tmp_path: Path) -> None:
     alone = settings_of(PROJECT, suffix="alone")
-    cdk = type(running.stage.cdk)(
+    cdk = CdkCli(
         project=PROJECT,
         assembly=tmp_path / "cdk.out",
         environment=running.stage.cloud.environment,
