@@ -20,9 +20,9 @@ from pm_cutover.protocol import (
     MarkerTimeoutError,
     Moment,
     Outcome,
+    engine_lock,
     marker_round_trip,
     move_writer,
-    shared_engine_lock,
 )
 
 LIMITS = Limits(lag_wait_seconds=1, transaction_wait_seconds=0.3, engine_lock_seconds=0.5, drain_seconds=0.5)
@@ -68,6 +68,32 @@ def stopped_apply(sides: Sides) -> Iterator[None]:
     with psycopg.connect(**replace(sides.b, user="postgres").parameters()) as connection:
         connection.execute("lock table pm_control.marker in exclusive mode")
         yield
+
+
+def closed_gate() -> None:
+    raise RefusedError("alarm service-5xx fires")
+
+
+def test_a_closed_gate_keeps_a_move_from_beginning(sides: Sides):
+    outcome = sides.move(gate=closed_gate)
+    assert (outcome.result, outcome.reason) == ("refused", "alarm service-5xx fires")
+    assert [step.name for step in outcome.steps] == ["lock"]
+
+
+def test_a_closed_gate_does_not_keep_a_writer_from_being_reopened(sides: Sides, rig: Rig):
+    a, b = sides.a, sides.b
+    word = rig.value(a.name, "select last_value from pm_control.fence")
+    rig.query(a.name, "select setval('pm_control.fence', %s)", word + 2)  # an engine died after the seal
+    assert read_state(a).state == "sealed"
+    outcome = move_writer(a, b, replication=sides.replication, limits=LIMITS, gate=closed_gate)
+    assert (outcome.result, outcome.reason) == ("refused", "alarm service-5xx fires")
+    assert rig.writer() == a.name
+
+
+def test_a_closed_gate_does_not_keep_a_move_from_being_completed(sides: Sides):
+    a, b = sides.a, sides.b
+    assert sides.move().result == "moved"
+    assert move_writer(a, b, replication=sides.replication, limits=LIMITS, gate=closed_gate).result == "already"
 
 
 def test_writer_moves_there_and_back_under_load(sides: Sides, rig: Rig):
@@ -266,7 +292,7 @@ def test_a_second_engine_is_refused_and_told_about_the_first(sides: Sides):
         assert f":{os.getpid()}', server pid " in second.reason
         assert "from 127.0.0.1, since 20" in second.reason
         with pytest.raises(EngineBusyError, match="another pm works on"):
-            with shared_engine_lock(a, b, timeout_seconds=0.1):
+            with engine_lock(a, b, shared=True, timeout_seconds=0.1):
                 pass
     finally:
         leave.set()
@@ -274,7 +300,7 @@ def test_a_second_engine_is_refused_and_told_about_the_first(sides: Sides):
 
 
 def test_a_reader_keeps_moves_away_but_not_other_readers(sides: Sides):
-    with shared_engine_lock(sides.a, sides.b), shared_engine_lock(sides.b, sides.a):
+    with engine_lock(sides.a, sides.b, shared=True), engine_lock(sides.b, sides.a, shared=True):
         assert marker_round_trip(sides.a, sides.b, timeout_seconds=5) < 5
         assert sides.move().result == "refused"
 

@@ -19,7 +19,7 @@ from pm_cutover.errors import PersonNeededError, PmError
 from pm_cutover.replication import Replication
 from pm_cutover.steps import pause, reverse
 from pm_cutover.steps.limits import Limits
-from pm_cutover.steps.locks import EngineBusyError, shared_engine_lock
+from pm_cutover.steps.locks import EngineBusyError, engine_lock
 from pm_cutover.steps.markers import MarkerTimeoutError, marker_round_trip
 from pm_cutover.steps.move import Move
 from pm_cutover.steps.outcome import Moment, Observer, Outcome, Result, StepTiming
@@ -36,9 +36,9 @@ __all__ = [
     "StepTiming",
     "EngineBusyError",
     "MarkerTimeoutError",
+    "engine_lock",
     "marker_round_trip",
     "move_writer",
-    "shared_engine_lock",
 ]
 
 
@@ -77,6 +77,7 @@ def move_writer(
     *,
     replication: Replication,
     limits: Limits,
+    gate: Callable[[], None] | None = None,
     observer: Observer | None = None,
     dry_run: bool = False,
 ) -> Outcome:
@@ -89,6 +90,8 @@ def move_writer(
         b: The database to move to.
         replication: Moves rows between them.
         limits: Deadlines.
+        gate: Raises a PmError when nothing may be moved now. Asked only when a move is about to begin: what an earlier
+            one left half done is taken back or completed before, for it may be what keeps the gate closed.
         observer: Sees each step, see Observer.
         dry_run: End after the preflight.
 
@@ -97,10 +100,11 @@ def move_writer(
 
     Raises:
         KeyboardInterrupt: As everywhere; the old writer was reopened before, if the new one was not open.
+        Exception: What ``gate`` raises beyond PmError; nothing was moved.
     """
     move = Move(a=a, b=b, replication=replication, limits=limits)
     try:
-        return _Run(move=move, observer=observer or _nobody).whole(dry_run=dry_run)
+        return _Run(move=move, gate=gate or _open, observer=observer or _nobody).whole(dry_run=dry_run)
     finally:
         move.close()
 
@@ -109,9 +113,14 @@ def _nobody(name: str, moment: Moment) -> None:
     """Look away."""
 
 
+def _open() -> None:
+    """Let every move pass."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Run:
     move: Move
+    gate: Callable[[], None]
     observer: Observer
     timings: list[StepTiming] = field(default_factory=list)
     fenced_at: float | None = None
@@ -128,6 +137,10 @@ class _Run:
             return self._outcome("refused", error)
         if move.b_is_writer:
             return self._afterwards(moved=False)
+        try:
+            self.gate()
+        except PmError as error:
+            return self._outcome("refused", error)
         try:
             self._step(_PREFLIGHT)
         except _FAILURES as error:

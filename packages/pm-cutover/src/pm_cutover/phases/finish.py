@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pm_cutover.control import remove
+from pm_cutover.control import ControlError, remove
 from pm_cutover.errors import RefusedError
 from pm_cutover.phases.run import Run, read_writer, require_installed
+from pm_cutover.protocol import engine_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ def finish(run: Run, *, idle_window_seconds: float, metric_delay_seconds: float)
 
     Raises:
         RefusedError: The target is not the writer, or somebody still uses the source.
+        EngineBusyError: Another command reads or moves; nothing has ended.
+        ControlError: A transaction never let go of the target's tables. Replication back has ended by then.
     """
     with run.alone():
         writer = read_writer(run)
@@ -48,10 +51,18 @@ def finish(run: Run, *, idle_window_seconds: float, metric_delay_seconds: float)
         if read_writer(run) != writer:
             raise RefusedError("the writer moved while the source was watched: see `pm status`")
         replication = run.deployment.replication()
-        replication.stop(run.target, run.source)
-        run.progress.step("replication target -> source stopped, slot pm_reverse dropped")
-        replication.stop(run.source, run.target)
-        remove(run.target, word=writer.target.word)
+        # Whoever would keep the schema from going is met before anything ends.
+        with engine_lock(run.source, run.target):
+            replication.stop(run.target, run.source)
+            run.progress.step("replication target -> source stopped, slot pm_reverse dropped")
+            replication.stop(run.source, run.target)
+        try:
+            remove(run.target, word=writer.target.word)
+        except ControlError as error:
+            raise ControlError(
+                f"{error}. Replication back to the source has ended: there is no way back any more, and only "
+                "`pm finish`, run again, leads on"
+            ) from error
         run.progress.step("control schema removed from the target")
         run.evidence.record("finished", {"idle_window_seconds": idle_window_seconds})
         return FinishResult(already=False)

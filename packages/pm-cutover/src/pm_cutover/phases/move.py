@@ -1,5 +1,6 @@
 """`pm cutover` and `pm rollback`: the writer moves, and on the way back the traffic with it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from pm_cutover.aws.traffic import Weights
@@ -45,19 +46,25 @@ def limits_of(*, max_lag_seconds: float, drain_seconds: float) -> Limits:
 def cutover(run: Run, *, limits: Limits, dry_run: bool) -> Outcome:
     """Move the writer to the target.
 
+    An alarm that fires refuses a new move, as the outcome says; what an earlier one left half done is taken back or
+    completed all the same.
+
     Raises:
-        RefusedError: A lag alarm fires, or the migration is finished.
+        RefusedError: The migration is finished.
     """
     with run.alone():
         if read_writer(run).finished:
             raise RefusedError("the migration is finished (pm finish has run): the target is the writer for good")
-        firing = firing_alarms(run)
-        if firing:
-            raise RefusedError(
-                f"alarm {', '.join(alarm.name for alarm in firing)} fires ({firing[0].reason}): "
-                "wait until replication has caught up, see `pm status`"
-            )
-        return _move(run, run.source, run.target, limits=limits, dry_run=dry_run)
+        return _move(run, run.source, run.target, limits=limits, dry_run=dry_run, gate=lambda: _check_alarms(run))
+
+
+def _check_alarms(run: Run) -> None:
+    firing = firing_alarms(run)
+    if firing:
+        raise RefusedError(
+            f"alarm {', '.join(alarm.name for alarm in firing)} fires ({firing[0].reason}): nothing was moved; its "
+            "section in docs/runbook.md says what to do, `pm status` shows replication and writer"
+        )
 
 
 def rollback(run: Run, *, limits: Limits) -> RollbackResult:
@@ -95,9 +102,11 @@ def outcome_facts(outcome: Outcome) -> dict[str, Value]:
     return facts
 
 
-def _move(run: Run, a: Database, b: Database, *, limits: Limits, dry_run: bool) -> Outcome:
+def _move(
+    run: Run, a: Database, b: Database, *, limits: Limits, dry_run: bool, gate: Callable[[], None] | None = None
+) -> Outcome:
     run.progress.step(f"moving the writer {a.name} -> {b.name}" + (" (dry run)" if dry_run else ""))
-    outcome = move_writer(a, b, replication=run.deployment.replication(), limits=limits, dry_run=dry_run)
+    outcome = move_writer(a, b, replication=run.deployment.replication(), limits=limits, gate=gate, dry_run=dry_run)
     run.progress.step(f"{outcome.result} after {', '.join(step.name for step in outcome.steps)}")
     run.evidence.record("move", outcome_facts(outcome))
     return outcome

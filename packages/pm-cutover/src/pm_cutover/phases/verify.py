@@ -6,7 +6,7 @@ from functools import partial
 from pm_cutover.comparison import TableComparer, TableComparison, comparison_session, describe_table
 from pm_cutover.errors import UsageError
 from pm_cutover.phases.run import Run, other, read_writer, require_installed
-from pm_cutover.protocol import marker_round_trip, shared_engine_lock
+from pm_cutover.protocol import engine_lock, marker_round_trip
 
 SETTLE_SECONDS = 60.0
 
@@ -30,7 +30,7 @@ def verify(run: Run, *, only: Sequence[str] = ()) -> tuple[TableComparison, ...]
     writer, follower = run.deployment.database(writer_name), run.deployment.database(other(writer_name))
     comparisons: list[TableComparison] = []
     with (
-        shared_engine_lock(run.source, run.target),
+        engine_lock(run.source, run.target, shared=True),
         comparison_session(writer) as writer_session,
         comparison_session(follower) as follower_session,
     ):

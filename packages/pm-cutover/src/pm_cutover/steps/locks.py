@@ -45,17 +45,18 @@ def take_engine_lock(
 
 
 @contextmanager
-def shared_engine_lock(*databases: Database, timeout_seconds: float = 5.0) -> Iterator[None]:
-    """Keep moves of the writer away from the databases while the block runs.
+def engine_lock(*databases: Database, shared: bool = False, timeout_seconds: float = 5.0) -> Iterator[None]:
+    """Keep moves of the writer away from the databases while the block runs; unless shared, every other reader, too.
 
     Raises:
-        EngineBusyError: A move is running and did not end within ``timeout_seconds``.
+        EngineBusyError: Somebody works on them and did not end within ``timeout_seconds``.
         DatabaseUnreachableError: No connection.
     """
     with ExitStack() as stack:
         for database in in_order(databases):
-            session = stack.enter_context(database.connect(application_name=engine_name("reader")))
-            take_engine_lock(session, database, shared=True, timeout_seconds=timeout_seconds)
+            role = "reader" if shared else "writer"
+            session = stack.enter_context(database.connect(application_name=engine_name(role)))
+            take_engine_lock(session, database, shared=shared, timeout_seconds=timeout_seconds)
         yield
 
 

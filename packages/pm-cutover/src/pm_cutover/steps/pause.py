@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import psycopg
 
+from pm_cutover.database import cut_after
 from pm_cutover.errors import RefusedError
 from pm_cutover.steps.locks import BARRIER_LOCK, writing_for
 from pm_cutover.steps.markers import WRITE, MarkerTimeoutError, new_token, wait_for_marker
@@ -92,6 +93,8 @@ def open_writer(move: Move) -> None:
 
 def release(move: Move) -> None:
     """Let go those that queue on ``a``: they are refused there, and repeat on ``b``."""
-    with suppress(psycopg.OperationalError):  # the server has ended the session, and the lock with it
-        move.sessions.barrier.execute("select pg_advisory_unlock(%s)", (BARRIER_LOCK,), prepare=True)
-    move.sessions.barrier.close()
+    barrier = move.sessions.barrier
+    # A server that ends the session, or answers no more, ends the lock with it.
+    with cut_after(move.limits.recovery_seconds, barrier), suppress(psycopg.OperationalError):
+        barrier.execute("select pg_advisory_unlock(%s)", (BARRIER_LOCK,), prepare=True)
+    barrier.close()
