@@ -125,7 +125,7 @@ def test_readers_use_the_engine_s_slot_and_a_heartbeat(endpoints: dict[str, Reso
     endpoint = endpoints[reader]
     assert endpoint["EndpointType"] == "source"
     assert endpoint["PostgreSqlSettings"]["SlotName"] == slot
-    assert endpoint["PostgreSqlSettings"]["PluginName"] == "test_decoding"
+    assert endpoint["PostgreSqlSettings"]["PluginName"] == "test-decoding"
     assert endpoint["PostgreSqlSettings"]["HeartbeatEnable"] is True
     assert endpoint["PostgreSqlSettings"]["FailTasksOnLobTruncation"] is True
     assert endpoint["PostgreSqlSettings"]["CaptureDdls"] is False  # no event trigger in the user's database

@@ -108,8 +108,9 @@ def reader_endpoint(
         secrets_manager_secret_id=database.secret_arn,
         secrets_manager_access_role_arn=access.role.role_arn,
         slot_name=slot,
-        # DMS decodes test_decoding and pglogical only; the engine makes its slots with the same plugin.
-        plugin_name=options.slot_plugin if options.slot_plugin == "test_decoding" else None,
+        # DMS decodes test_decoding and pglogical only; the engine makes its slots with the same plugin. DMS spells it
+        # with a hyphen (PluginNameValue of its API), PostgreSQL with an underscore.
+        plugin_name="test-decoding" if options.slot_plugin == "test_decoding" else None,
         # It would take an event trigger, which needs more rights than pm_dms has; `pm preflight` compares the schemas.
         capture_ddls=False,
         # An idle source would keep its write-ahead log for ever.
