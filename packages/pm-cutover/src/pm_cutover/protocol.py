@@ -90,7 +90,7 @@ def move_writer(
         b: The database to move to.
         replication: Moves rows between them.
         limits: Deadlines.
-        gate: Raises a PmError when nothing may be moved now. Asked only when a move is about to begin: what an earlier
+        gate: Raises when nothing may be moved now. Asked only when a move is about to begin: what an earlier
             one left half done is taken back or completed before, for it may be what keeps the gate closed.
         observer: Sees each step, see Observer.
         dry_run: End after the preflight.
@@ -100,7 +100,7 @@ def move_writer(
 
     Raises:
         KeyboardInterrupt: As everywhere; the old writer was reopened before, if the new one was not open.
-        Exception: What ``gate`` raises beyond PmError; nothing was moved.
+        Exception: What ``gate`` raises; nothing was moved.
     """
     move = Move(a=a, b=b, replication=replication, limits=limits)
     try:
@@ -137,10 +137,7 @@ class _Run:
             return self._outcome("refused", error)
         if move.b_is_writer:
             return self._afterwards(moved=False)
-        try:
-            self.gate()
-        except PmError as error:
-            return self._outcome("refused", error)
+        self.gate()
         try:
             self._step(_PREFLIGHT)
         except _FAILURES as error:

@@ -46,11 +46,9 @@ def limits_of(*, max_lag_seconds: float, drain_seconds: float) -> Limits:
 def cutover(run: Run, *, limits: Limits, dry_run: bool) -> Outcome:
     """Move the writer to the target.
 
-    An alarm that fires refuses a new move, as the outcome says; what an earlier one left half done is taken back or
-    completed all the same.
-
     Raises:
-        RefusedError: The migration is finished.
+        RefusedError: An alarm fires and a new move would begin, or the migration is finished. What an earlier move left
+            half done was taken back or completed all the same.
     """
     with run.alone():
         if read_writer(run).finished:
