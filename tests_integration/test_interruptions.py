@@ -21,6 +21,7 @@ def test_kill_9_during_the_synthesis_leaves_no_process(start: Callable[..., Rehe
     rehearsal = start()
     deadline = time.monotonic() + STEP_SECONDS
     while not any(line.startswith("python -m pm_stacks") for line in rehearsal.survivors()):
+        assert rehearsal.process.poll() is None, "\n".join(rehearsal.lines)
         assert time.monotonic() < deadline
         rehearsal.look()
         time.sleep(0.1)

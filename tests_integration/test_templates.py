@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from api_values import CALLS, listed_values
 from both_apps import composed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -325,6 +326,16 @@ def test_the_runbook_is_in_the_outputs(templates: Templates) -> None:
     ):
         assert wanted in outputs
     assert {f"{name}.NextCommand" for name in templates} <= outputs
+
+
+def test_values_are_spelled_as_the_services_take_them(templates: Templates) -> None:
+    seen = set()
+    for where, _, resource in resources(templates):
+        kind = resource["Type"]
+        for path, value, allowed in listed_values(kind, resource.get("Properties", {})) if kind in CALLS else ():
+            seen.add((kind, path))
+            assert value in allowed, f"{where}{path}"
+    assert {kind for kind, _ in seen} == set(CALLS)
 
 
 @pytest.mark.parametrize("key", ["Environment", "MigrationPhase", "CostCenter"])

@@ -272,6 +272,27 @@ def test_a_frozen_database_does_not_hold_the_engine(sides: Sides, rig: Rig):
     assert rig.writer() == a.name
 
 
+def test_a_source_that_freezes_once_the_target_is_open_does_not_hold_the_engine(sides: Sides, rig: Rig):
+    a, b = sides.a, sides.b
+    frozen: list[int] = []
+
+    def freeze(name: str, moment: Moment) -> None:
+        if (name, moment) == ("release", "before"):
+            frozen.append(
+                rig.value(a.name, "select pid from pg_stat_activity where application_name like 'pm barrier@%%'")
+            )
+            os.kill(frozen[0], signal.SIGSTOP)
+
+    limits = replace(LIMITS, recovery_seconds=1)
+    started = time.monotonic()
+    try:
+        outcome = sides.move(limits, observer=freeze)
+    finally:
+        os.kill(frozen[0], signal.SIGCONT)
+    assert (outcome.result, rig.writer()) == ("moved", b.name)
+    assert time.monotonic() - started < 10
+
+
 def test_a_second_engine_is_refused_and_told_about_the_first(sides: Sides):
     inside, leave = threading.Event(), threading.Event()
 

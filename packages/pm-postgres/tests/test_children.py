@@ -1,6 +1,7 @@
 """What ends with a process that was spawned."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,3 +53,8 @@ spawn(["sh", "-c", "sleep 60 & echo begun; wait"], descendants=True).wait()
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -TERM $$", 143)])
 def test_a_child_with_descendants_ends_with_its_own_exit_code(script: str, code: int) -> None:
     assert spawn(["sh", "-c", script], descendants=True).wait() == code
+
+
+def test_a_child_with_descendants_takes_no_death_signal() -> None:
+    with pytest.raises(ValueError, match="death_signal is SIGQUIT"):
+        spawn(["true"], descendants=True, death_signal=signal.SIGQUIT)

@@ -104,7 +104,7 @@ def move_writer(
     """
     move = Move(a=a, b=b, replication=replication, limits=limits)
     try:
-        return _Run(move=move, gate=gate or _open, observer=observer or _nobody).whole(dry_run=dry_run)
+        return _Run(move=move, gate=gate, observer=observer or _nobody).whole(dry_run=dry_run)
     finally:
         move.close()
 
@@ -113,14 +113,10 @@ def _nobody(name: str, moment: Moment) -> None:
     """Look away."""
 
 
-def _open() -> None:
-    """Let every move pass."""
-
-
 @dataclass(slots=True, kw_only=True)
 class _Run:
     move: Move
-    gate: Callable[[], None]
+    gate: Callable[[], None] | None
     observer: Observer
     timings: list[StepTiming] = field(default_factory=list)
     fenced_at: float | None = None
@@ -137,7 +133,8 @@ class _Run:
             return self._outcome("refused", error)
         if move.b_is_writer:
             return self._afterwards(moved=False)
-        self.gate()
+        if self.gate is not None:
+            self.gate()
         try:
             self._step(_PREFLIGHT)
         except _FAILURES as error:

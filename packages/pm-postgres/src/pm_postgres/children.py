@@ -45,12 +45,20 @@ def spawn(
         stderr: As for subprocess.Popen.
         death_signal: Sent by the kernel (Linux) when the parent dies. On other systems a child must watch its
             standard input for end of file.
+        descendants: Whether what the child starts itself, however deep, is killed with it when this process dies. One
+            more process, :mod:`pm_postgres.session_leader`, then runs it; its exit code tells of a signal as 128 and
+            its number. Takes no ``death_signal``.
 
     Returns:
         The running process, in its own session, so that a terminal's Ctrl-C reaches only the parent, which then ends
         its children in order.
+
+    Raises:
+        ValueError: A death signal was given for a child with descendants.
     """
     if descendants:
+        if death_signal is not signal.SIGKILL:
+            raise ValueError(f"death_signal is {death_signal.name}: a child with descendants is killed")
         argv = [sys.executable, "-I", str(Path(__file__).with_name("session_leader.py")), *argv]
         death_signal = signal.SIGTERM
     prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None

@@ -44,6 +44,7 @@ def encrypted_with_sse_s3(bucket: cdk.CfnResource, *, reason: str) -> None:
     bucket.add_metadata(SSE_S3_EXEMPTION, reason)
 
 
+@jsii.implements(cdk.IAspect)
 class _Aspect(ABC):
     """A look at constructs that several aspects can take together."""
 
@@ -65,21 +66,18 @@ class _Aspect(ABC):
         """
 
 
-@jsii.implements(cdk.IAspect)
-class _Together:
+class _Together(_Aspect):
     """Several aspects as one: CDK calls for each construct and aspect, and every call and question costs."""
 
     def __init__(self, *aspects: _Aspect) -> None:
+        super().__init__()
         self._aspects = aspects
-        self._stacks = _Stacks()
 
-    def visit(self, node: IConstruct) -> None:
-        resource = _resource(node)
+    def look(self, node: IConstruct, resource: "_Construct | None", stacks: "_Stacks") -> None:
         for aspect in self._aspects:
-            aspect.look(node, resource, self._stacks)
+            aspect.look(node, resource, stacks)
 
 
-@jsii.implements(cdk.IAspect)
 class EncryptionAspect(_Aspect):
     """Refuses a resource that would hold data in clear text, or let it travel in clear text.
 
@@ -110,7 +108,6 @@ class EncryptionAspect(_Aspect):
             )
 
 
-@jsii.implements(cdk.IAspect)
 class DestroyableAspect(_Aspect):
     """Refuses a resource that would outlive its stack, or keep it from being deleted."""
 

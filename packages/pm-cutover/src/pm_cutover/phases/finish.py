@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pm_cutover.control import ControlError, remove
+from pm_cutover.control import remove
 from pm_cutover.errors import RefusedError
 from pm_cutover.phases.run import Run, read_writer, require_installed
 from pm_cutover.protocol import engine_lock
@@ -55,14 +55,12 @@ def finish(run: Run, *, idle_window_seconds: float, metric_delay_seconds: float)
         with engine_lock(run.source, run.target):
             replication.stop(run.target, run.source)
             run.progress.step("replication target -> source stopped, slot pm_reverse dropped")
-            replication.stop(run.source, run.target)
         try:
+            replication.stop(run.source, run.target)
             remove(run.target, word=writer.target.word)
-        except ControlError as error:
-            raise ControlError(
-                f"{error}. Replication back to the source has ended: there is no way back any more, and only "
-                "`pm finish`, run again, leads on"
-            ) from error
+        except Exception as error:
+            error.add_note("replication back has ended: there is no way back any more, and only `pm finish` leads on")
+            raise
         run.progress.step("control schema removed from the target")
         run.evidence.record("finished", {"idle_window_seconds": idle_window_seconds})
         return FinishResult(already=False)

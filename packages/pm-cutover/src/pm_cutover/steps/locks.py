@@ -8,12 +8,14 @@ from typing import Any
 
 import psycopg
 
-from pm_cutover.database import Database
+from pm_cutover.database import Database, cut_after
 from pm_cutover.errors import RefusedError
 
 ENGINE_LOCK = 7740
 BARRIER_LOCK = 7741
 WARM_UP_LOCK = 7742  # nobody waits for it
+
+_ANSWER_SECONDS = 10.0
 
 
 class EngineBusyError(RefusedError):
@@ -56,7 +58,8 @@ def engine_lock(*databases: Database, shared: bool = False, timeout_seconds: flo
         for database in in_order(databases):
             role = "reader" if shared else "writer"
             session = stack.enter_context(database.connect(application_name=engine_name(role)))
-            take_engine_lock(session, database, shared=shared, timeout_seconds=timeout_seconds)
+            with cut_after(timeout_seconds + _ANSWER_SECONDS, session):
+                take_engine_lock(session, database, shared=shared, timeout_seconds=timeout_seconds)
         yield
 
 
