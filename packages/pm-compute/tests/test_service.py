@@ -152,8 +152,13 @@ def test_deployment_keeps_all_tasks_and_rolls_itself_back(template: Template) ->
         "MinimumHealthyPercent": 100,
         "MaximumPercent": 200,
     }
-    assert service["DesiredCount"] == 2
     assert service["EnableExecuteCommand"] is False
+
+
+def test_an_update_leaves_the_count_to_autoscaling(template: Template) -> None:
+    assert "DesiredCount" not in only(template, "AWS::ECS::Service")
+    target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 8)
 
 
 def test_load_balancer_faces_the_internet_and_lets_shifted_clients_go(template: Template) -> None:

@@ -428,6 +428,31 @@ def test_cloudformation_waits_for_a_steady_service_and_removes_it(environment):
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.parametrize(("given", "after"), [({}, 3), ({"DesiredCount": 1}, 1)])
+def test_an_update_keeps_what_scaling_made_of_the_count_unless_the_template_gives_one(environment, given, after):
+    cloudformation, scaling = (
+        environment.cloud.client("cloudformation"),
+        environment.cloud.client("application-autoscaling"),
+    )
+    body = template(environment, **given)
+    if not given:
+        del body["Resources"]["Service"]["Properties"]["DesiredCount"]
+    deploy(cloudformation, "create", body)
+    assert environment.service()["desiredCount"] == 1
+    scaling.register_scalable_target(
+        ServiceNamespace="ecs",
+        ResourceId="service/cluster/service",
+        ScalableDimension="ecs:service:DesiredCount",
+        MinCapacity=3,
+        MaxCapacity=4,
+    )
+    environment.until_steady()
+    assert environment.service()["runningCount"] == 3
+    body["Resources"]["Service"]["Properties"]["HealthCheckGracePeriodSeconds"] = 7
+    deploy(cloudformation, "update", body)
+    assert environment.service()["desiredCount"] == after
+
+
 def test_cloudformation_fails_at_once_when_the_image_is_missing(environment):
     cloudformation = environment.cloud.client("cloudformation")
     with pytest.raises(WaiterError):

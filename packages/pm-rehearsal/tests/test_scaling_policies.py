@@ -14,7 +14,14 @@ def cloud():
 
 
 @pytest.fixture(autouse=True)
-def _clean(cloud):
+def _service(cloud):
+    ecs = cloud.client("ecs")
+    ecs.create_cluster(clusterName="cluster")
+    container = {"name": "one", "image": "one"}
+    ecs.register_task_definition(
+        family="one", requiresCompatibilities=["FARGATE"], cpu="256", memory="512", containerDefinitions=[container]
+    )
+    ecs.create_service(cluster="cluster", serviceName="service", taskDefinition="one", desiredCount=0)
     yield
     cloud.reset()
 
@@ -65,6 +72,35 @@ def test_a_stack_makes_changes_and_removes_targets_and_policies(cloud):
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="stack", WaiterConfig={"Delay": 1})
     assert scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
     assert scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"] == []
+
+
+def test_registering_a_target_moves_the_count_between_its_bounds(cloud):
+    ecs, scaling = cloud.client("ecs"), cloud.client("application-autoscaling")
+
+    def count_within(lowest, highest):
+        scaling.register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId="service/cluster/service",
+            ScalableDimension=DIMENSION,
+            MinCapacity=lowest,
+            MaxCapacity=highest,
+        )
+        return ecs.describe_services(cluster="cluster", services=["service"])["services"][0]["desiredCount"]
+
+    assert [count_within(*bounds) for bounds in ((2, 6), (1, 6), (4, 8), (1, 3))] == [2, 2, 4, 3]
+
+
+def test_a_target_needs_a_service(cloud):
+    scaling = cloud.client("application-autoscaling")
+    with pytest.raises(scaling.exceptions.ValidationException, match="service/cluster/other"):
+        scaling.register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId="service/cluster/other",
+            ScalableDimension=DIMENSION,
+            MinCapacity=1,
+            MaxCapacity=2,
+        )
+    assert scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
 
 
 def test_a_policy_needs_a_target(cloud):

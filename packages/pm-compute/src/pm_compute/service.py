@@ -289,7 +289,8 @@ class PaymentService(Construct):
             service_name=self._name("service", "payments"),
             cluster=self.cluster,
             task_definition=definition,
-            desired_count=props.desired_count,
+            # No desired count: every update would set the service back to it, in the middle of a shift. A new service
+            # begins with one task, and autoscaling takes it to the minimum at once.
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
@@ -305,6 +306,8 @@ class PaymentService(Construct):
 
     def _autoscaling(self) -> None:
         props = self._props
+        # Registering it moves a count that lies outside the bounds into them.
+        # Source: Application Auto Scaling user guide, "Application Auto Scaling concepts".
         scaling = self.service.auto_scale_task_count(min_capacity=props.desired_count, max_capacity=props.max_count)
         scaling.scale_on_cpu_utilization(
             "Cpu", policy_name=self._name("policy", "payments-cpu"), target_utilization_percent=60

@@ -1,8 +1,10 @@
 """Application Auto Scaling: targets and policies are kept and shown, with AWS's errors.
 
-Policies do not act: on one machine, load that would scale a service out is load of that machine.
+Registering a target moves its service's count between its bounds, as on AWS. Policies do not act: on one machine, load
+that would scale a service out is load of that machine.
 """
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ _NOT_SUSPENDED = {
     "DynamicScalingOutSuspended": False,
     "ScheduledScalingSuspended": False,
 }
+_TASK_COUNT = "ecs:service:DesiredCount"
 _POLICY_KINDS = ("TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration")
 
 Record = dict[str, Any]
@@ -57,7 +60,10 @@ class ScalingService:
         self._policies.clear()
 
     def register_scalable_target(self, request: Record) -> Record:
-        """Create or change a target."""
+        """Create or change a target; a count outside its bounds is moved to the nearer one.
+
+        Source: Application Auto Scaling user guide, "Application Auto Scaling concepts".
+        """
         account, region = self._extension.scope()
         identity = uuid.uuid4().hex
         target = self._targets.setdefault(
@@ -84,6 +90,8 @@ class ScalingService:
                 "ValidationException",
                 f"MinCapacity {target['MinCapacity']} is larger than MaxCapacity {target['MaxCapacity']}",
             )
+        if target["ScalableDimension"] == _TASK_COUNT:
+            self._move_between_bounds(target)
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
     def describe_scalable_targets(self, request: Record) -> Record:
@@ -146,6 +154,19 @@ class ScalingService:
             if target["ScalableTargetARN"] == request.get("ResourceARN"):
                 return {"Tags": target["Tags"]}
         raise ServiceError("ResourceNotFoundException", f"No scalable target {request.get('ResourceARN')}")
+
+    def _move_between_bounds(self, target: Record) -> None:
+        _, cluster, service = target["ResourceId"].split("/")
+        ecs = self._extension.module("services.ecs")
+        answer = json.loads(ecs._describe_services({"cluster": cluster, "services": [service]})[2])
+        active = [found for found in answer.get("services", ()) if found["status"] == "ACTIVE"]
+        if not active:
+            del self._targets[self._key(target)]
+            raise ServiceError("ValidationException", f"ECS service doesn't exist: {target['ResourceId']}")
+        current = int(active[0]["desiredCount"])
+        wanted = min(max(current, target["MinCapacity"]), target["MaxCapacity"])
+        if wanted != current:
+            ecs._update_service({"cluster": cluster, "service": service, "desiredCount": wanted})
 
     def _key(self, request: Mapping[str, Any]) -> Key:
         names = ("ServiceNamespace", "ResourceId", "ScalableDimension")

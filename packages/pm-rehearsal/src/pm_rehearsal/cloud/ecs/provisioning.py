@@ -156,9 +156,8 @@ class ServiceProvider(Provider):
         """Update the service and wait; a service with a circuit breaker has rolled itself back when this fails."""
         del stack_name, logical_id
         before, after = self._request(old), self._request(new)
-        changed = {name: value for name, value in after.items() if before.get(name) != value}
-        if "DesiredCount" not in new:
-            changed.pop("desiredCount", None)  # whatever scaling made of it stays
+        # A count that is given is set with every update, as on AWS; one that is not stays as scaling left it.
+        changed = {name: value for name, value in after.items() if before.get(name) != value or name == "desiredCount"}
         name = physical_id.rpartition("/")[2]
         request = changed | {"service": name, "cluster": after["cluster"]}
         record = _answer(self._ecs._update_service(request))["service"]
