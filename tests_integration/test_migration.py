@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from pm_core import DataContract, OperatorContract, ReplicationContract, Settings
 from pm_core.cdk_cli import find_project
+from pm_core.tags import PAUSED_TASK
 from pm_rehearsal.audit import audit
 from pm_rehearsal.cdk import CdkCli, CdkError
 from pm_rehearsal.cloud import inherited_environment
@@ -127,30 +129,57 @@ def test_what_dms_keeps_for_itself_is_out_of_the_payments_way(running: Running) 
         assert {schema for (schema,) in found} == made, environment
 
 
+def load_task(running: Running) -> dict[str, Any]:
+    """As DMS describes it, with its tags."""
+    dms, arn = running.stage.cloud.client("dms"), replication(running).load_task_arn
+    filters = [{"Name": "replication-task-arn", "Values": [arn]}]
+    task: dict[str, Any] = dms.describe_replication_tasks(Filters=filters)["ReplicationTasks"][0]
+    tags = dms.list_tags_for_resource(ResourceArn=arn)["TagList"]
+    return task | {"Tags": {tag["Key"]: tag["Value"] for tag in tags}}
+
+
 def test_an_update_pauses_the_running_task_and_resumes_it(running: Running) -> None:
-    arn = replication(running).load_task_arn
-    dms = running.stage.cloud.client("dms")
-
-    def task() -> dict[str, Any]:
-        filters = [{"Name": "replication-task-arn", "Values": [arn]}]
-        found: dict[str, Any] = dms.describe_replication_tasks(Filters=filters)["ReplicationTasks"][0]
-        return found
-
     for environment in ("source", "target"):
         with running.database(environment, "cutover") as connection:
             connection.execute("set role pm_owner")
             connection.execute("create table public.vouchers (id bigint primary key)")
     tables = Settings.parse(settings_of(PROJECT, suffix=SUFFIX)).tables
-    before = task()
+    before = load_task(running)
     running.stage.deploy_with({"tables": [*tables, "public.vouchers"]}, "replication-target")
-    after = task()
+    after = load_task(running)
     assert before["Status"] == after["Status"] == "running"
     assert before["ReplicationTaskArn"] == after["ReplicationTaskArn"]
     assert "vouchers" in after["TableMappings"]
     running.stage.deploy_with({}, "replication-target")
-    assert task()["Status"] == "running"
-    tags = dms.list_tags_for_resource(ResourceArn=arn)["TagList"]
-    assert not any("resume" in tag["Key"] for tag in tags)
+    assert load_task(running)["Status"] == "running"
+    assert PAUSED_TASK not in load_task(running)["Tags"]
+
+
+def test_an_update_that_fails_after_the_pause_ends_with_the_task_running(running: Running) -> None:
+    cloudformation, stack = running.stage.cloud.client("cloudformation"), f"pm-replication-target-{SUFFIX}"
+    template = cloudformation.get_template(StackName=stack)["TemplateBody"]
+    for resource in template["Resources"].values():
+        if resource["Type"] in ("Custom::PausedTasks", "Custom::ResumedTasks"):
+            resource["Properties"]["Definition"] = "another"
+        if resource["Type"] == "AWS::DMS::ReplicationTask" and resource["Properties"]["MigrationType"] == "cdc":
+            resource["Properties"]["ReplicationTaskSettings"] = "no JSON"
+    parameters = [{"ParameterKey": name, "UsePreviousValue": True} for name in template["Parameters"]]
+    began = datetime.now(UTC)
+    cloudformation.update_stack(
+        StackName=stack,
+        TemplateBody=json.dumps(template),
+        Parameters=parameters,
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+
+    def status() -> str:
+        return str(cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    until(lambda: not status().endswith("_IN_PROGRESS"), "the update to end")
+    assert status() == "UPDATE_ROLLBACK_COMPLETE"
+    assert load_task(running)["Status"] == "running"
+    assert PAUSED_TASK not in load_task(running)["Tags"]
+    assert load_task(running)["ReplicationTaskStats"]["StartDate"] > began, "it was never paused"
 
 
 def test_one_stack_without_its_inputs_names_the_missing_parameter(running: Running, tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_engine_runs_the_three_tasks_and_tests_their_endpoints(may: dict[str, di
     replication = DEPLOYMENT.replication
     assert set(may["RunReplication"]["Action"]) == {
         "dms:DescribeTableStatistics",
+        "dms:RemoveTagsFromResource",
         "dms:StartReplicationTask",
         "dms:StopReplicationTask",
     }

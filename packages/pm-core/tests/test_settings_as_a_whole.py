@@ -152,7 +152,6 @@ WRONG: Mapping[str, st.SearchStrategy[Any]] = {
     "replicationMultiAz": st.sampled_from(["perhaps", 7]),
     "replicationValidation": st.sampled_from(["perhaps", 7]),
     "replicationRoles": st.sampled_from(["perhaps", 7]),
-    "replicationReload": st.sampled_from(["perhaps", 7]),
     "replicationCertificateArn": TEXT,
     "slotPlugin": st.sampled_from(["", "wal2json", "pglogical"]),
     "tables": st.sampled_from([[], ["payments"], ["public.%"], ["public.a", "public.a"], ["Public.Payments"]]),

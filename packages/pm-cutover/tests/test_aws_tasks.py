@@ -38,7 +38,11 @@ class Dms:
         }
         self.stub.add_response("describe_replication_tasks", {"ReplicationTasks": [task]}, WHO)
 
+    def is_taken_over(self) -> None:
+        self.stub.add_response("remove_tags_from_resource", {}, {"ResourceArn": ARN, "TagKeys": ["pm:resume"]})
+
     def starts(self, how: str, **more: str) -> None:
+        self.is_taken_over()
         expected = {"ReplicationTaskArn": ARN, "StartReplicationTaskType": how, **more}
         self.stub.add_response("start_replication_task", {}, expected)
 
@@ -114,6 +118,7 @@ def test_a_cdc_task_that_runs_from_elsewhere_is_refused(dms: Dms) -> None:
 
 def test_stopping_waits_until_it_has_stopped(dms: Dms) -> None:
     dms.describes("running")
+    dms.is_taken_over()
     dms.stub.add_response("stop_replication_task", {}, {"ReplicationTaskArn": ARN})
     dms.describes("stopping")
     dms.describes("stopped")
@@ -122,8 +127,15 @@ def test_stopping_waits_until_it_has_stopped(dms: Dms) -> None:
 
 def test_a_task_that_stopped_by_itself_meanwhile_counts_as_stopped(dms: Dms) -> None:
     dms.describes("running")
+    dms.is_taken_over()
     dms.stub.add_client_error("stop_replication_task", service_error_code="InvalidResourceStateFault")
     dms.describes("stopped")
+    dms.task.stop()
+
+
+def test_a_task_that_a_stack_update_has_paused_stays_stopped_for_good(dms: Dms) -> None:
+    dms.describes("stopped")
+    dms.is_taken_over()
     dms.task.stop()
 
 

@@ -299,7 +299,6 @@ def test_another_instance_or_type_is_known_before_the_tasks_are_replaced(templat
     (instance,) = template.find_resources("AWS::DMS::ReplicationInstance")
     assert paused["Properties"]["InstanceArn"] == {"Ref": instance}
     assert set(paused["Properties"]["MigrationTypes"].values()) == {"full-load-and-cdc", "cdc"}
-    assert paused["Properties"]["MayReload"] == "false"
 
 
 def test_function_may_stop_these_tasks_only(template: Template) -> None:

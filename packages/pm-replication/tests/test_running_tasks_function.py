@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from pm_core.tags import PAUSED_TASK
 from pm_replication.functions import running_tasks
 from pm_replication.functions.running_tasks import (
     MARK,
     ReloadError,
     TaskTimeoutError,
+    identity,
     pause,
     pause_work,
     refuse_reload,
@@ -24,7 +26,6 @@ PROPERTIES = {
     "Tasks": [LOAD, FORWARD],
     "InstanceArn": "arn:aws:dms:us-east-1:111122223333:rep:ONE",
     "MigrationTypes": {LOAD: "full-load-and-cdc", FORWARD: "cdc"},
-    "MayReload": "false",
     "Definition": "one",
 }
 
@@ -77,14 +78,18 @@ class Dms:
         return {"TagList": [{"Key": MARK, "Value": "true"}] if ResourceArn in self.marked else []}
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_tasks, "POLL_SECONDS", 0.01)
+
+
 def client(monkeypatch: pytest.MonkeyPatch, dms: object) -> None:
     monkeypatch.setattr(running_tasks.boto3, "client", lambda service, config: dms if service == "dms" else config)
-    monkeypatch.setattr(running_tasks, "POLL_SECONDS", 0)
 
 
 def test_a_running_task_is_marked_stopped_and_waited_for() -> None:
     dms = Dms({LOAD: ["running", "stopping", "stopping", "stopped"]})
-    pause(dms, [LOAD], seconds=5, poll_seconds=0)
+    pause(dms, [LOAD], seconds=5)
     assert dms.calls == [f"stop arn:{LOAD}"]
     assert dms.marked == {f"arn:{LOAD}"}
     assert dms.statuses[LOAD] == ["stopped"]
@@ -93,35 +98,35 @@ def test_a_running_task_is_marked_stopped_and_waited_for() -> None:
 @pytest.mark.parametrize("status", ["ready", "stopped", "failed", "creating"])
 def test_a_task_that_does_not_run_is_left_alone(status: str) -> None:
     dms = Dms({LOAD: [status]})
-    pause(dms, [LOAD], seconds=5, poll_seconds=0)
+    pause(dms, [LOAD], seconds=5)
     assert (dms.calls, dms.marked) == ([], set())
 
 
 def test_a_task_that_is_gone_is_fine() -> None:
-    stop(Dms({}), [LOAD, FORWARD], seconds=5, poll_seconds=0)
-    assert resume(Dms({}), [LOAD], seconds=5, poll_seconds=0) == []
+    stop(Dms({}), [LOAD, FORWARD], seconds=5)
+    assert resume(Dms({}), [LOAD], seconds=5) == []
 
 
 def test_a_starting_task_is_stopped_once_it_runs() -> None:
     dms = Dms({LOAD: ["starting", "starting", "running", "stopping", "stopped"]})
-    stop(dms, [LOAD], seconds=5, poll_seconds=0)
+    stop(dms, [LOAD], seconds=5)
     assert dms.calls == [f"stop arn:{LOAD}"]
     assert dms.marked == set()
 
 
 def test_a_task_that_ends_by_itself_meanwhile_is_fine() -> None:
-    stop(Dms({LOAD: ["running", "failed"]}), [LOAD], seconds=5, poll_seconds=0)
+    stop(Dms({LOAD: ["running", "failed"]}), [LOAD], seconds=5)
 
 
 def test_a_task_that_does_not_stop_is_named_at_the_deadline() -> None:
     dms = Dms({LOAD: ["running", "stopping"], FORWARD: ["stopped"]})
     with pytest.raises(TaskTimeoutError, match=f"{LOAD} is stopping"):
-        stop(dms, [LOAD, FORWARD], seconds=0.05, poll_seconds=0.01)
+        stop(dms, [LOAD, FORWARD], seconds=0.05)
 
 
 def test_a_marked_task_goes_on_where_it_stopped_and_loses_its_mark() -> None:
     dms = Dms({LOAD: ["stopped", "starting", "running"], FORWARD: ["stopped"]}, marked={f"arn:{LOAD}"})
-    assert resume(dms, [LOAD, FORWARD], seconds=5, poll_seconds=0) == [LOAD]
+    assert resume(dms, [LOAD, FORWARD], seconds=5) == [LOAD]
     assert dms.calls == [f"resume-processing arn:{LOAD}"]
     assert dms.marked == set()
 
@@ -129,7 +134,7 @@ def test_a_marked_task_goes_on_where_it_stopped_and_loses_its_mark() -> None:
 def test_a_task_that_does_not_run_again_keeps_its_mark() -> None:
     dms = Dms({LOAD: ["stopped", "failed"]}, marked={f"arn:{LOAD}"})
     with pytest.raises(TaskTimeoutError, match="is failed, not running"):
-        resume(dms, [LOAD], seconds=0.05, poll_seconds=0.01)
+        resume(dms, [LOAD], seconds=0.05)
     assert dms.marked == {f"arn:{LOAD}"}
 
 
@@ -138,32 +143,79 @@ def test_a_task_that_does_not_run_again_keeps_its_mark() -> None:
     [("InstanceArn", "arn:aws:dms:us-east-1:111122223333:rep:TWO"), ("MigrationTypes", {LOAD: "cdc"})],
 )
 def test_an_update_that_would_load_everything_anew_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(ReloadError, match=f"{name} changes from .* replicationReload"):
+    with pytest.raises(ReloadError, match=f"{name} changes from .* destroy the replication stack"):
         refuse_reload(PROPERTIES, PROPERTIES | {name: value})
-    refuse_reload(PROPERTIES, PROPERTIES | {name: value, "MayReload": "true"})
+    refuse_reload(PROPERTIES, PROPERTIES | {"Definition": "two"})
+
+
+def test_the_mark_is_the_tag_that_the_engine_takes_off() -> None:
+    assert MARK == PAUSED_TASK
+
+
+CHANGED = PROPERTIES | {"Definition": "two"}
+
+
+def pause_update(new: Any, old: Any, *, physical_id: str | None = None, seconds: float = 5) -> str:
+    """The physical id after an update from ``old`` to ``new``."""
+    return pause_work(physical_id or identity(old), "Update", new, old, seconds).physical_id
 
 
 def test_an_unchanged_definition_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     dms = Dms({LOAD: ["running"], FORWARD: ["running"]})
     client(monkeypatch, dms)
-    pause_work("Create", PROPERTIES, {}, 5)
-    pause_work("Update", PROPERTIES | {"MayReload": "true"}, PROPERTIES, 5)
-    pause_work("Delete", PROPERTIES, {}, 5)
+    created = pause_work("", "Create", PROPERTIES, {}, 5).physical_id
+    assert pause_update(PROPERTIES | {"ServiceToken": "another"}, PROPERTIES) == created == identity(PROPERTIES)
+    assert pause_work(created, "Delete", PROPERTIES, {}, 5).physical_id == created
     assert dms.calls == []
 
 
 def test_a_changed_definition_pauses_and_resumes_what_ran(monkeypatch: pytest.MonkeyPatch) -> None:
     dms = Dms({LOAD: ["running", "stopped"], FORWARD: ["ready"]})
     client(monkeypatch, dms)
-    pause_work("Update", PROPERTIES | {"Definition": "two"}, PROPERTIES, 30)
+    pause_update(CHANGED, PROPERTIES)
     assert dms.calls == [f"stop arn:{LOAD}"]
     dms.statuses[LOAD] = ["stopped", "running"]
-    resume_work("Update", {"Tasks": [LOAD, FORWARD]}, {}, 30)
+    resume_work("Update", {"Tasks": [LOAD, FORWARD]}, 30)
     assert dms.calls == [f"stop arn:{LOAD}", f"resume-processing arn:{LOAD}"]
+
+
+def test_an_update_that_fails_after_the_pause_ends_with_what_ran_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    dms = Dms({LOAD: ["running", "stopped"], FORWARD: ["ready"]})
+    client(monkeypatch, dms)
+    paused = pause_update(CHANGED, PROPERTIES)
+    # CloudFormation sends the properties back, and deletes in the end what the update had made.
+    assert pause_update(PROPERTIES, CHANGED, physical_id=paused) == identity(PROPERTIES)
+    assert dms.calls == [f"stop arn:{LOAD}"]
+    dms.statuses[LOAD] = ["stopped", "running"]
+    assert pause_work(paused, "Delete", CHANGED, {}, 5).physical_id == paused
+    assert dms.calls == [f"stop arn:{LOAD}", f"resume-processing arn:{LOAD}"]
+    assert dms.marked == set()
+
+
+def test_the_rollback_of_a_pause_that_failed_resumes_what_had_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    dms = Dms({LOAD: ["running", "stopping"], FORWARD: ["running", "stopping", "stopped"]})
+    client(monkeypatch, dms)
+    with pytest.raises(TaskTimeoutError, match=f"{LOAD} is stopping"):
+        pause_update(CHANGED, PROPERTIES, seconds=0.05)
+    assert dms.marked == {f"arn:{LOAD}", f"arn:{FORWARD}"}
+    dms.statuses = {LOAD: ["stopping", "stopped", "running"], FORWARD: ["stopped", "running"]}
+    assert pause_update(PROPERTIES, CHANGED, physical_id=identity(PROPERTIES)) == identity(PROPERTIES)
+    assert dms.calls[-2:] == [f"resume-processing arn:{LOAD}", f"resume-processing arn:{FORWARD}"]
+    assert dms.marked == set()
+
+
+def test_the_rollback_of_a_refused_reload_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    dms = Dms({LOAD: ["running"], FORWARD: ["running"]})
+    client(monkeypatch, dms)
+    other = PROPERTIES | {"MigrationTypes": {LOAD: "cdc"}, "Definition": "two"}
+    with pytest.raises(ReloadError):
+        pause_update(other, PROPERTIES)
+    assert pause_update(PROPERTIES, other, physical_id=identity(PROPERTIES)) == identity(PROPERTIES)
+    assert dms.calls == []
 
 
 def test_deleting_the_stack_stops_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     dms = Dms({LOAD: ["running", "stopped"], FORWARD: ["stopped"]})
     client(monkeypatch, dms)
-    resume_work("Delete", {"Tasks": [LOAD, FORWARD]}, {}, 30)
+    resume_work("Delete", {"Tasks": [LOAD, FORWARD]}, 30)
     assert dms.calls == [f"stop arn:{LOAD}"]

@@ -56,7 +56,6 @@ class ReplicationStack(TierStack):
                 slot_plugin=settings.slot_plugin,
                 validation=settings.replication_validation,
                 service_roles=settings.replication_roles,
-                may_reload=settings.replication_reload,
                 log_retention_days=settings.log_retention_days,
             ),
         )

@@ -198,7 +198,12 @@ def _replication(replication: OperatedReplication) -> list[iam.PolicyStatement]:
     return [
         iam.PolicyStatement(
             sid="RunReplication",
-            actions=["dms:DescribeTableStatistics", "dms:StartReplicationTask", "dms:StopReplicationTask"],
+            actions=[
+                "dms:DescribeTableStatistics",
+                "dms:RemoveTagsFromResource",
+                "dms:StartReplicationTask",
+                "dms:StopReplicationTask",
+            ],
             resources=list(replication.task_arns),
         ),
         iam.PolicyStatement(

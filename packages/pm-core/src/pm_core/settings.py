@@ -106,8 +106,6 @@ class Settings(_Section):
         replication_multi_az: Whether the replication instance has a standby.
         replication_roles: Whether this deployment creates the account-wide roles dms-vpc-role and
             dms-cloudwatch-logs-role; false where the account has them already.
-        replication_reload: Whether an update may replace a replication task, which loads everything anew; otherwise
-            such an update is refused.
         replication_validation: Whether DMS compares each replicated row with its source.
         replication_certificate_arn: The RDS authorities' certificate as imported into DMS, with which DMS verifies
             both servers; None lets it encrypt without verifying, the most that DMS does without one.
@@ -151,7 +149,6 @@ class Settings(_Section):
     replication_engine_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "3.6.1"
     replication_multi_az: bool = False
     replication_roles: bool = True
-    replication_reload: bool = False
     replication_validation: bool = True
     replication_certificate_arn: (
         Annotated[str, Field(pattern=r"^arn:aws:dms:[a-z0-9-]+:\d{12}:cert:[A-Za-z0-9-]+$")] | None

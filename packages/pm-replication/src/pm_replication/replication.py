@@ -59,7 +59,6 @@ class DatabaseReplicationProps:
         slot_plugin: Output plugin of the replication slots.
         validation: Whether each task compares the rows that it replicates with their source.
         service_roles: Whether to create the account-wide roles of DMS.
-        may_reload: Whether an update may replace tasks, which loads every row anew.
         log_retention_days: Retention of the log groups.
 
     Raises:
@@ -82,7 +81,6 @@ class DatabaseReplicationProps:
     slot_plugin: str
     validation: bool = True
     service_roles: bool
-    may_reload: bool = False
     log_retention_days: int
 
     def __post_init__(self) -> None:
@@ -257,7 +255,6 @@ class DatabaseReplication(Construct):
                 tasks={task.replication_task_identifier or task.node.id: task for task in tasks},
                 endpoints=endpoints,
                 definition=json.dumps([stack.resolve(one._cfn_properties) for one in (*tasks, *endpoints)]),
-                may_reload=props.may_reload,
                 key=self.key,
                 log_retention_days=props.log_retention_days,
             ),

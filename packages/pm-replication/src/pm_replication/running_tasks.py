@@ -24,11 +24,10 @@ class RunningTasksProps:
     Attributes:
         environment: The environment that hosts the replication instance.
         suffix: The deployment's environmentSuffix.
-        instance_arn: The replication instance; another one replaces the tasks.
+        instance_arn: The replication instance; another one would replace the tasks, and is refused.
         tasks: The tasks by identifier.
         endpoints: Their endpoints.
         definition: What tasks and endpoints are made from; when it changes, running tasks are paused for the update.
-        may_reload: Whether an update may replace tasks, which loads every row anew.
         key: Encrypts the function's log.
         log_retention_days: Retention of the function's log.
     """
@@ -39,7 +38,6 @@ class RunningTasksProps:
     tasks: Mapping[str, dms.CfnReplicationTask]
     endpoints: Sequence[dms.CfnEndpoint]
     definition: str
-    may_reload: bool
     key: kms.IKey
     log_retention_days: int
 
@@ -47,7 +45,8 @@ class RunningTasksProps:
 class RunningTasks(Construct):
     """Stops running tasks before they or their endpoints change, resumes them after, and stops them before deletion.
 
-    One custom resource comes before tasks and endpoints, one after them; see functions/running_tasks.py.
+    They are resumed, too, when the update fails and CloudFormation has rolled it back. One custom resource comes before
+    tasks and endpoints, one after them; see functions/running_tasks.py.
 
     Source: AWS DMS API, ModifyReplicationTask and ModifyEndpoint: "the task must be stopped".
     """
@@ -82,7 +81,6 @@ class RunningTasks(Construct):
                 "Side": "before",
                 "InstanceArn": props.instance_arn,
                 "MigrationTypes": {name: task.migration_type for name, task in props.tasks.items()},
-                "MayReload": "true" if props.may_reload else "false",
             },
         )
         after = self._resource("After", provider, "Custom::ResumedTasks", {**common, "Side": "after"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pm_core.tags import PAUSED_TASK
 from pm_cutover.aws.session import AwsSession, error_code
 from pm_cutover.deadlines import wait_for
 from pm_cutover.errors import PersonNeededError, RefusedError
@@ -200,8 +201,9 @@ class ReplicationTask:
         self._wait_running()
 
     def stop(self) -> None:
-        """Make it stop and wait until it has; does nothing when it does not run."""
+        """Make it stop and wait until it has, and stay so when a stack update ends that had paused it."""
         state = self._settled()
+        self._take_over()
         if not state.running:
             return
         try:
@@ -299,7 +301,12 @@ class ReplicationTask:
             advice="see the task in DMS, then run again",
         )
 
+    def _take_over(self) -> None:
+        """Whatever a stack update remembers of the task, from now on it is as the engine leaves it."""
+        self._dms.remove_tags_from_resource(ResourceArn=self.arn, TagKeys=[PAUSED_TASK])
+
     def _start(self, start_type: str, **position: str) -> None:
+        self._take_over()
         self._dms.start_replication_task(ReplicationTaskArn=self.arn, StartReplicationTaskType=start_type, **position)
 
     def _wait_running(self) -> None:

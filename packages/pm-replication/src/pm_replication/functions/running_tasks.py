@@ -4,19 +4,27 @@ DMS refuses to modify or delete a running task, or the endpoints of one. So `Cus
 updates before them, stops the running ones and marks each with a tag. `Custom::ResumedTasks`, updated after them and
 deleted before them, starts the marked ones where they stopped, and stops all of them before they are deleted. The mark
 is on the task itself: whoever was killed in between, the next run knows what had been running.
+
+An update that fails in between never reaches `Custom::ResumedTasks`. But the physical id of `Custom::PausedTasks` says
+what the tasks are made from, so that a pause replaces that resource, and CloudFormation deletes the one that is left
+over at the very end, of the update or of its rollback, when every task is as it shall stay. That Delete resumes, too.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Context, Outcome, answers
 
 # Statuses in which DMS refuses to modify or delete a task. Source: AWS DMS user guide, "Task status".
 BUSY = frozenset({"starting", "running", "stopping", "modifying", "testing", "moving"})
+# `pm_core.tags.PAUSED_TASK`, which is not there inside Lambda; a test compares the two.
 MARK = "pm:resume"
 POLL_SECONDS = 2.0
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
@@ -27,11 +35,11 @@ class TaskTimeoutError(TimeoutError):
 
 
 class ReloadError(ValueError):
-    """An update would replace tasks, which loads every row anew; the message says how to allow it."""
+    """An update would replace tasks, which loads every row anew; the message says what to do instead."""
 
 
 def refuse_reload(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Let no update replace a task without being told to.
+    """Let no update replace a task.
 
     Args:
         old: The resource's properties before.
@@ -40,35 +48,34 @@ def refuse_reload(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     Raises:
         ReloadError: The replication instance or a task's migration type is another one.
     """
-    if new["MayReload"] == "true":
-        return
     for name in ("InstanceArn", "MigrationTypes"):
         if name in old and old[name] != new[name]:
             raise ReloadError(
                 f"{name} changes from {old[name]} to {new[name]}: DMS would replace the tasks and load every row anew. "
-                "Set replicationReload to true if that is what you want, and run `pm replicate` afterwards"
+                "Before the cutover, if that is what you want: destroy the replication stack, empty the target's "
+                "tables, deploy it again and run `pm replicate`"
             )
 
 
-def pause(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> None:
+def pause(dms: Any, identifiers: Sequence[str], *, seconds: float) -> None:
     """Stop the running tasks, each marked first, and wait until none is busy; tasks that do not exist are fine.
 
     Raises:
         TaskTimeoutError: A task is still busy after ``seconds``.
     """
-    _stand_still(dms, identifiers, seconds=seconds, poll_seconds=poll_seconds, mark=True)
+    _stand_still(dms, identifiers, seconds=seconds, mark=True)
 
 
-def stop(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> None:
+def stop(dms: Any, identifiers: Sequence[str], *, seconds: float) -> None:
     """As ``pause``, for good.
 
     Raises:
         TaskTimeoutError: A task is still busy after ``seconds``.
     """
-    _stand_still(dms, identifiers, seconds=seconds, poll_seconds=poll_seconds, mark=False)
+    _stand_still(dms, identifiers, seconds=seconds, mark=False)
 
 
-def resume(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float = POLL_SECONDS) -> list[str]:
+def resume(dms: Any, identifiers: Sequence[str], *, seconds: float) -> list[str]:
     """Start every marked task where it stopped, wait until it runs, and take the mark off; which.
 
     Raises:
@@ -85,25 +92,25 @@ def resume(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds
             if task["Status"] not in BUSY:
                 LOG.info("resuming %s", identifier)
                 dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
-            if time.monotonic() + poll_seconds > deadline:
+            if time.monotonic() + POLL_SECONDS > deadline:
                 raise TaskTimeoutError(f"{identifier} is {task['Status']}, not running: see its log")
-            time.sleep(poll_seconds)
+            time.sleep(POLL_SECONDS)
             task = _task(dms, identifier) or task
         dms.remove_tags_from_resource(ResourceArn=arn, TagKeys=[MARK])
         resumed.append(identifier)
     return resumed
 
 
-def _stand_still(dms: Any, identifiers: Sequence[str], *, seconds: float, poll_seconds: float, mark: bool) -> None:
+def _stand_still(dms: Any, identifiers: Sequence[str], *, seconds: float, mark: bool) -> None:
     deadline = time.monotonic() + seconds
     while busy := {name: task for name in identifiers if (task := _task(dms, name)) and task["Status"] in BUSY}:
         for identifier, task in busy.items():
             if task["Status"] == "running":
                 _stop(dms, identifier, task["ReplicationTaskArn"], mark=mark)
-        if time.monotonic() + poll_seconds > deadline:
+        if time.monotonic() + POLL_SECONDS > deadline:
             statuses = ", ".join(f"{name} is {task['Status']}" for name, task in sorted(busy.items()))
             raise TaskTimeoutError(f"still busy after {seconds:.0f} s: {statuses}")
-        time.sleep(poll_seconds)
+        time.sleep(POLL_SECONDS)
 
 
 def _stop(dms: Any, identifier: str, arn: str, *, mark: bool) -> None:
@@ -132,18 +139,33 @@ def _marked(dms: Any, task: Mapping[str, Any]) -> bool:
     return MARK in {tag["Key"] for tag in tags}
 
 
+def identity(properties: Mapping[str, Any]) -> str:
+    """The physical id of `Custom::PausedTasks`: what the tasks are made from."""
+    made_from = json.dumps(
+        [properties[name] for name in ("InstanceArn", "MigrationTypes", "Definition")], sort_keys=True
+    )
+    return f"paused-tasks-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+
+
 def pause_work(
-    request_type: str, properties: Mapping[str, Any], old_properties: Mapping[str, Any], seconds: float
+    physical_id: str,
+    request_type: str,
+    properties: Mapping[str, Any],
+    old_properties: Mapping[str, Any],
+    seconds: float,
 ) -> Outcome:
-    """`Custom::PausedTasks`. Properties: Tasks (identifiers), InstanceArn, MigrationTypes, MayReload, Definition."""
-    if request_type == "Update":
+    """`Custom::PausedTasks`. Properties: Tasks (identifiers), InstanceArn, MigrationTypes, Definition."""
+    wanted = identity(properties)
+    if request_type == "Update" and physical_id != wanted:
         refuse_reload(old_properties, properties)
-        if properties["Definition"] != old_properties.get("Definition"):
-            pause(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
-    return Outcome(physical_id="paused-tasks")
+        pause(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
+    elif request_type != "Create":
+        # Left over, or the rollback of an update that this resource itself did not get through.
+        resume(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
+    return Outcome(physical_id=wanted if request_type != "Delete" else physical_id)
 
 
-def resume_work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
+def resume_work(request_type: str, properties: Mapping[str, Any], seconds: float) -> Outcome:
     """`Custom::ResumedTasks`. Properties: Tasks (identifiers), Definition. On a Delete the tasks are stopped."""
     dms = boto3.client("dms", config=_AWS)
     if request_type == "Update":
@@ -154,11 +176,18 @@ def resume_work(request_type: str, properties: Mapping[str, Any], _: Mapping[str
 
 
 def work(
-    request_type: str, properties: Mapping[str, Any], old_properties: Mapping[str, Any], seconds: float
+    physical_id: str,
+    request_type: str,
+    properties: Mapping[str, Any],
+    old_properties: Mapping[str, Any],
+    seconds: float,
 ) -> Outcome:
     """One request of CloudFormation; property Side says which of the two resources it is for."""
-    side = pause_work if properties["Side"] == "before" else resume_work
-    return side(request_type, properties, old_properties, seconds)
+    if properties["Side"] == "before":
+        return pause_work(physical_id, request_type, properties, old_properties, seconds)
+    return resume_work(request_type, properties, seconds)
 
 
-handle = answers(work)
+def handle(event: Mapping[str, Any], context: Context) -> None:
+    """Lambda's entry point; see `pm_core.custom_resources`."""
+    answers(partial(work, event.get("PhysicalResourceId", "")))(event, context)
