@@ -88,6 +88,29 @@ def test_consumers_learn_both_buckets(environment: Environment) -> None:
     }
 
 
+@pytest.mark.parametrize("environment", ["source", "target"])
+def test_late_copies_are_noticed_where_s3_says_so(environment: Environment) -> None:
+    audit = AuditStack(app=cdk.App(context=CONTEXT), environment=environment, settings=settings("prepare"))
+    (late,) = Template.from_stack(audit).find_resources("AWS::CloudWatch::Alarm").values()
+    watched = {one["Name"]: one["Value"] for one in late["Properties"]["Dimensions"]}
+    (copied,) = [
+        (resource["Properties"]["BucketName"], rule)
+        for resource in data(environment, "prepare")["Resources"].values()
+        if resource["Type"] == "AWS::S3::Bucket"
+        for rule in resource["Properties"].get("ReplicationConfiguration", {}).get("Rules", [])
+    ]
+    assert (watched["SourceBucket"], watched["RuleId"]) == (copied[0], copied[1]["Id"])
+    (destination,) = Template.from_stack(audit).find_resources(
+        "AWS::S3::Bucket",
+        {
+            "Properties": {
+                "BucketName": {"Fn::Join": ["", [f"bucket-audit-{environment}-t1-", {"Ref": "AWS::AccountId"}]]}
+            }
+        },
+    )
+    assert watched["DestinationBucket"] == {"Ref": destination}
+
+
 def test_operators_can_ask_for_the_replication_and_copy_what_is_older() -> None:
     outputs = data("source", "replicate")["Outputs"]
     assert {

@@ -8,6 +8,7 @@ import aws_cdk as cdk
 import pytest
 
 from pm_observability import (
+    LogReplica,
     MonitoredDatabase,
     MonitoredEndpoint,
     MonitoredEnvironment,
@@ -47,7 +48,11 @@ def _environment(name: str) -> MonitoredEnvironment:
             target_group_arn=f"arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/target-group-{name}-dev1/0123",
         ),
         endpoint=MonitoredEndpoint(health_check_id=f"check-{name}"),
-        logs=MonitoredLogs(bucket=f"logs-{name}", replicas={"audit": f"replica-{name}"}),
+        logs=MonitoredLogs(
+            bucket=f"logs-{name}",
+            region="us-east-1",
+            replicas={"audit": LogReplica(bucket=f"replica-{name}", region="us-west-2")},
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from pm_observability import (
     MonitoredCertificate,
     MonitoredEnvironment,
     MonitoredReplication,
+    ReplicaAlarm,
 )
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
@@ -151,13 +152,37 @@ def test_a_certificate_that_was_not_renewed_alarms_a_month_before_its_end(templa
     assert expiry["Period"] >= 12 * 3600  # it is reported twice a day
 
 
-def test_a_copy_of_a_log_that_is_late_alarms_after_15_minutes(template: Template) -> None:
-    late = alarm(template, "log-replication-late-audit")
+LATE = "log-replication-late-audit"
+
+
+def replica_alarm(monitored: Monitored, *, region: str) -> Template:
+    stack = cdk.Stack(cdk.App(), "Audit", env=cdk.Environment(region=region))
+    topic = AlarmTopic(stack, "AlarmTopic", environment="target", suffix="dev1").topic
+    logs = monitored["target"].logs
+    ReplicaAlarm(stack, "Alarm", environment="target", suffix="dev1", topic=topic, logs=logs, rule="audit")
+    return Template.from_stack(stack)
+
+
+@pytest.fixture(scope="module")
+def audited(monitored: Monitored) -> Template:
+    return replica_alarm(monitored, region="us-west-2")
+
+
+def test_a_copy_of_a_log_that_is_late_alarms_after_15_minutes_where_it_should_arrive(audited: Template) -> None:
+    late = alarm(audited, LATE)
     assert (late["MetricName"], late["Threshold"]) == ("ReplicationLatency", 15 * 60)
     assert dimensions(late) == {"SourceBucket": "logs-target", "DestinationBucket": "replica-target", "RuleId": "audit"}
 
 
-def test_every_alarm_and_its_end_reach_the_topic_and_say_what_to_do(template: Template) -> None:
+def test_no_alarm_watches_a_metric_of_another_region(monitored: Monitored) -> None:
+    """S3 publishes how late copies are in the replica's region only: elsewhere the alarm would be silent for ever."""
+    with pytest.raises(RuntimeError, match="us-west-2"):
+        replica_alarm(monitored, region="us-east-1")
+
+
+@pytest.mark.parametrize("made", ["template", "audited"])
+def test_every_alarm_and_its_end_reach_the_topic_and_say_what_to_do(made: str, request: pytest.FixtureRequest) -> None:
+    template: Template = request.getfixturevalue(made)
     (topic,) = template.find_resources("AWS::SNS::Topic")
     for found in template.find_resources("AWS::CloudWatch::Alarm").values():
         assert found["Properties"]["AlarmActions"] == found["Properties"]["OKActions"] == [{"Ref": topic}]
@@ -198,7 +223,9 @@ def test_each_line_that_needs_a_person_alarms(template: Template, qualifier: str
     assert found["AlarmDescription"].endswith(f"Runbook: docs/runbook.md#{qualifier}")
 
 
-def test_the_runbook_has_a_section_for_each_alarm(template: Template) -> None:
+@pytest.mark.parametrize("made", ["template", "audited"])
+def test_the_runbook_has_a_section_for_each_alarm(made: str, request: pytest.FixtureRequest) -> None:
+    template: Template = request.getfixturevalue(made)
     headings = {line.lstrip("# ").strip() for line in RUNBOOK.read_text().splitlines() if line.startswith("#")}
     for found in template.find_resources("AWS::CloudWatch::Alarm").values():
         assert found["Properties"]["AlarmDescription"].rpartition("#")[2] in headings
@@ -210,7 +237,7 @@ def test_alarms_link_the_runbook_where_the_operators_read_it(monitored: Monitore
 
 
 # What says nothing about payments or the ground that they would be moved to; lag is read by the engine itself.
-HARMLESS = ("certificate-expiry", "log-replication-audit", "log-replication-late-audit")
+HARMLESS = ("certificate-expiry", "log-replication-audit")
 
 
 def test_a_move_is_unsafe_while_any_alarm_goes_off_but_lag_and_what_does_not_touch_payments(template: Template) -> None:

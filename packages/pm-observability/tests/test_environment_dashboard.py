@@ -1,6 +1,6 @@
 import aws_cdk as cdk
 import pytest
-from dashboards import Body, body_of, metrics, text_on_top, widths
+from dashboards import Body, body_of, graphs, metrics, text_on_top, widths
 
 from pm_observability import EnvironmentDashboard, EnvironmentDashboardProps, MonitoredEnvironment
 
@@ -54,6 +54,11 @@ def body(stack: cdk.Stack, monitored: Monitored) -> Body:
 )
 def test_dashboard_shows(body: Body, namespace: str, names: set[str]) -> None:
     assert {name for found, name in metrics(body) if found == namespace} == names
+
+
+@pytest.mark.parametrize("title", ["Transaction logs not copied yet", "Copying of transaction logs"])
+def test_copies_are_looked_for_in_the_region_where_they_arrive(body: Body, title: str) -> None:
+    assert {metric[-1]["region"] for metric in graphs(body)[title]["metrics"]} == {"us-west-2"}
 
 
 def test_rows_fill_the_page(body: Body) -> None:

@@ -78,6 +78,11 @@ def test_dashboard_shows(body: Body, namespace: str, names: set[str]) -> None:
     assert {name for found, name in metrics(body) if found == namespace} == names
 
 
+@pytest.mark.parametrize("title", ["Transaction logs not copied yet", "Copying of transaction logs"])
+def test_copies_are_looked_for_in_the_region_where_they_arrive(body: Body, title: str) -> None:
+    assert {metric[-1]["region"] for metric in graphs(body)[title]["metrics"]} == {"us-west-2"}
+
+
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_lag_of_every_task_is_shown_with_the_limit(body: Body, side: str) -> None:
     lag = graphs(body)[f"Replication lag, {side}"]

@@ -156,31 +156,43 @@ def test_a_destination_that_refuses_or_has_lost_its_key_fails_the_copy(cloud: Em
     eventually(lambda: head(cloud, LOGS, "no key")["ReplicationStatus"] == "FAILED")
 
 
-def test_replication_reports_latency_and_what_waits(cloud: EmbeddedCloud) -> None:
+def reported(cloud: EmbeddedCloud, name: str, *, region: str) -> list[float]:
+    """The highest value of each minute of a metric of the rule ``audit``."""
+    points = cloud.client("cloudwatch", region=region).get_metric_statistics(
+        Namespace="AWS/S3",
+        MetricName=name,
+        Dimensions=[
+            {"Name": "SourceBucket", "Value": LOGS},
+            {"Name": "DestinationBucket", "Value": AUDIT},
+            {"Name": "RuleId", "Value": "audit"},
+        ],
+        StartTime=time.time() - 300,
+        EndTime=time.time() + 60,
+        Period=60,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    return [point["Maximum"] for point in points]
+
+
+def test_replication_reports_each_metric_in_its_region(cloud: EmbeddedCloud) -> None:
     replicate(cloud, [rule("audit", AUDIT, 1, "us-west-2")])
     put(cloud, "a")
     eventually(lambda: head(cloud, LOGS, "a")["ReplicationStatus"] == "COMPLETED")
-    dimensions = [
-        {"Name": "SourceBucket", "Value": LOGS},
-        {"Name": "DestinationBucket", "Value": AUDIT},
-        {"Name": "RuleId", "Value": "audit"},
-    ]
     for name, highest in (
         ("OperationsPendingReplication", 1),
         ("BytesPendingReplication", len(b"line")),
         ("ReplicationLatency", pytest.approx(0.5, abs=2)),
     ):
-        points = cloud.client("cloudwatch").get_metric_statistics(
-            Namespace="AWS/S3",
-            MetricName=name,
-            Dimensions=dimensions,
-            StartTime=time.time() - 300,
-            EndTime=time.time() + 60,
-            Period=60,
-            Statistics=["Maximum", "Minimum"],
-        )["Datapoints"]
-        assert max(point["Maximum"] for point in points) == highest, name
-        assert min(point["Minimum"] for point in points) == 0, name
+        assert max(reported(cloud, name, region="us-west-2")) == highest, name
+        assert reported(cloud, name, region="us-east-1") == [], name
+    assert max(reported(cloud, "OperationsFailedReplication", region="us-east-1")) == 0
+    cloud.client("s3", region="us-west-2").put_bucket_versioning(
+        Bucket=AUDIT, VersioningConfiguration={"Status": "Suspended"}
+    )
+    put(cloud, "b")
+    eventually(lambda: head(cloud, LOGS, "b")["ReplicationStatus"] == "FAILED")
+    assert max(reported(cloud, "OperationsFailedReplication", region="us-east-1")) == 1
+    assert reported(cloud, "OperationsFailedReplication", region="us-west-2") == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from pm_observability import (
     AskedDatabase,
     EnvironmentDashboard,
     EnvironmentDashboardProps,
+    LogReplica,
     MigrationAlarms,
     MigrationAlarmsProps,
     MigrationDashboard,
@@ -129,8 +130,7 @@ class ObservabilityStack(TierStack):
         cdk.CfnOutput(
             self,
             "SubscribeCommand",
-            value=f"aws sns subscribe --region {settings.region} --protocol email --topic-arn {topic.topic.topic_arn}"
-            " --notification-endpoint ADDRESS",
+            value=topic.subscribe_command,
             description="Sends the alarms to a mailbox; put yours for ADDRESS.",
         )
 
@@ -148,7 +148,11 @@ class ObservabilityStack(TierStack):
             endpoint=MonitoredEndpoint(
                 health_check_id=self.read(TrafficContract, environment=environment).health_check_id
             ),
-            logs=MonitoredLogs(bucket=data.log_bucket, replicas={"audit": data.replica_bucket}),
+            logs=MonitoredLogs(
+                bucket=data.log_bucket,
+                region=self.settings.region,
+                replicas={"audit": LogReplica(bucket=data.replica_bucket, region=self.settings.replica_region)},
+            ),
         )
 
     def _replication(self) -> MonitoredReplication:

@@ -18,7 +18,7 @@ from pm_data.database import (
     PaymentDatabaseProps,
     engine_version,
 )
-from pm_data.logs import LogsPropsError, TransactionLogs, TransactionLogsProps
+from pm_data.logs import LogsPropsError, TransactionLogs, TransactionLogsProps, log_bucket_name
 from pm_data.roles import DatabaseRoles, DatabaseRolesProps
 from pm_data.rotation import ALTERNATING_USERS, ROTATION_DAYS, SecretRotation, SecretRotationProps
 from pm_data.secrets import DatabaseSecret
@@ -46,6 +46,7 @@ __all__ = [
     "TransactionLogsProps",
     "audit_replica",
     "engine_version",
+    "log_bucket_name",
     "replica_bucket_name",
     "replica_key_alias",
     "replication_role_arn",

@@ -17,6 +17,11 @@ _QUALIFIER = "transaction-logs"
 _INFREQUENT_AFTER_DAYS = 30
 
 
+def log_bucket_name(environment: str, suffix: str) -> str:
+    """Name of an environment's log bucket, for what is made before it or in another region."""
+    return bucket_name(environment, suffix, qualifier=_QUALIFIER)
+
+
 class LogsPropsError(ValueError):
     """Props that S3 would refuse; the message says what is allowed."""
 
@@ -100,7 +105,7 @@ class TransactionLogs(Construct):
                 environment=props.environment,
                 suffix=props.suffix,
                 bucket=storage.bucket,
-                bucket_name=bucket_name(props.environment, props.suffix, qualifier=_QUALIFIER),
+                bucket_name=log_bucket_name(props.environment, props.suffix),
                 key=props.key,
                 replicas=props.replicas,
                 reports=storage.access_logs,

@@ -54,7 +54,8 @@ def replication_commands(
     for replica in replicas:
         commands[f"{replica.rule.capitalize()}ReplicationStatusCommand"] = Command(
             description=f"Shows how many transaction logs waited for the rule {replica.rule}, minute by minute.",
-            line=f"aws cloudwatch get-metric-statistics {region} --namespace AWS/S3"
+            # S3 publishes it where the copies arrive.
+            line=f"aws cloudwatch get-metric-statistics --region {replica.region} --namespace AWS/S3"
             f" --metric-name OperationsPendingReplication --dimensions Name=SourceBucket,Value={bucket.bucket_name}"
             f" Name=DestinationBucket,Value={replica.bucket} Name=RuleId,Value={replica.rule}"
             " --start-time $(date -u -d -15minutes +%FT%TZ) --end-time $(date -u +%FT%TZ)"

@@ -1,10 +1,11 @@
 """What a person must see and hear during a migration: dashboards, alarms, events, and a status endpoint."""
 
-from pm_observability.alarms import RUNBOOK, UNSAFE, MigrationAlarms, MigrationAlarmsProps
+from pm_observability.alarms import RUNBOOK, UNSAFE, MigrationAlarms, MigrationAlarmsProps, ReplicaAlarm
 from pm_observability.environment_dashboard import EnvironmentDashboard, EnvironmentDashboardProps
 from pm_observability.events import ServiceEvents, ServiceEventsProps
 from pm_observability.lines import LAG_LIMIT_SECONDS
 from pm_observability.metrics import (
+    LogReplica,
     MonitoredCertificate,
     MonitoredDatabase,
     MonitoredEndpoint,
@@ -24,12 +25,14 @@ __all__ = [
     "MigrationDashboardProps",
     "MigrationAlarms",
     "MigrationAlarmsProps",
+    "ReplicaAlarm",
     "AlarmTopic",
     "ServiceEvents",
     "ServiceEventsProps",
     "ReplicationStatus",
     "ReplicationStatusProps",
     "AskedDatabase",
+    "LogReplica",
     "MonitoredCertificate",
     "MonitoredDatabase",
     "MonitoredEndpoint",

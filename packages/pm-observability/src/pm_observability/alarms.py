@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -14,10 +13,16 @@ from pm_observability.lines import (
     endpoint_lines,
     lag_lines,
     log_lines,
+    replica_line,
     replication_lines,
     service_lines,
 )
-from pm_observability.metrics import MonitoredCertificate, MonitoredEnvironment, MonitoredReplication
+from pm_observability.metrics import (
+    MonitoredCertificate,
+    MonitoredEnvironment,
+    MonitoredLogs,
+    MonitoredReplication,
+)
 
 RUNBOOK = "docs/runbook.md"
 UNSAFE = "migration-unsafe"
@@ -92,7 +97,7 @@ class MigrationAlarms(Construct):
         self.unsafe = cloudwatch.CompositeAlarm(
             self,
             "MigrationUnsafe",
-            composite_alarm_name=self._name(UNSAFE),
+            composite_alarm_name=resource_name("alarm", props.environment, props.suffix, qualifier=UNSAFE),
             alarm_description="No shift and no cutover now, for one of the other alarms goes off: `pm` refuses until "
             f"it is over. Runbook: {props.runbook}#alarms",
             alarm_rule=cloudwatch.AlarmRule.any_of(
@@ -104,25 +109,36 @@ class MigrationAlarms(Construct):
             ),
         )
 
-    def _name(self, qualifier: str) -> str:
-        return resource_name("alarm", self._props.environment, self._props.suffix, qualifier=qualifier)
-
     def _alarm(self, line: Line) -> cloudwatch.Alarm:
-        alarm = cloudwatch.Alarm(
-            self,
-            line.construct_id,
-            alarm_name=self._name(line.qualifier),
-            alarm_description=f"{line.description} Runbook: {self._props.runbook}#{line.qualifier}",
-            metric=line.metric,
-            threshold=line.threshold,
-            comparison_operator=line.comparison,
-            evaluation_periods=line.periods,
-            datapoints_to_alarm=line.periods,
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING
-            if line.missing_alarms
-            else cloudwatch.TreatMissingData.NOT_BREACHING,
+        props = self._props
+        return line.alarm(
+            self, environment=props.environment, suffix=props.suffix, topic=props.topic, runbook=props.runbook
         )
-        action = actions.SnsAction(self._props.topic)
-        alarm.add_alarm_action(action)
-        alarm.add_ok_action(action)
-        return alarm
+
+
+class ReplicaAlarm(Construct):
+    """What must wake a person where transaction logs are copied to: S3 publishes in that region how late copies are.
+
+    Args:
+        environment: source or target.
+        suffix: The deployment's environmentSuffix.
+        topic: Where the alarm is sent, and its end; in the replica's region.
+        logs: The replication.
+        rule: The rule that copies there.
+        runbook: Where the runbook is; its section is linked with ``#log-replication-late-<rule>``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: str,
+        suffix: str,
+        topic: sns.ITopic,
+        logs: MonitoredLogs,
+        rule: str,
+        runbook: str = RUNBOOK,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        replica_line(logs, rule=rule).alarm(self, environment=environment, suffix=suffix, topic=topic, runbook=runbook)

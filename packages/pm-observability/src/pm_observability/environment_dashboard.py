@@ -154,9 +154,9 @@ def _edges(props: EnvironmentDashboardProps) -> Row:
         ),
         "Transaction logs not copied yet": Graph(
             unit="operations",
-            metrics=[logs.metric(rule, "OperationsPendingReplication", label=rule) for rule in logs.replicas],
+            metrics=[logs.waiting(rule, label=rule) for rule in logs.replicas],
         ),
         "Copying of transaction logs": Graph(
-            unit="seconds", metrics=[logs.metric(rule, "ReplicationLatency", label=rule) for rule in logs.replicas]
+            unit="seconds", metrics=[logs.latency(rule, label=rule) for rule in logs.replicas]
         ),
     }

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
 
+from pm_core import resource_name
 from pm_observability.metrics import (
     MonitoredCertificate,
     MonitoredDatabase,
@@ -59,6 +63,37 @@ class Line:
     missing_alarms: bool = False
     gates: bool = True
     description: str
+
+    def alarm(
+        self, scope: Construct, *, environment: str, suffix: str, topic: sns.ITopic, runbook: str
+    ) -> cloudwatch.Alarm:
+        """The alarm that goes off when the line is crossed.
+
+        Args:
+            scope: Its parent.
+            environment: source or target.
+            suffix: The deployment's environmentSuffix.
+            topic: Where it is sent, and its end; in the region of the metric, as the alarm is.
+            runbook: Where the runbook is; its section is linked with ``#<qualifier>``.
+        """
+        alarm = cloudwatch.Alarm(
+            scope,
+            self.construct_id,
+            alarm_name=resource_name("alarm", environment, suffix, qualifier=self.qualifier),
+            alarm_description=f"{self.description} Runbook: {runbook}#{self.qualifier}",
+            metric=self.metric,
+            threshold=self.threshold,
+            comparison_operator=self.comparison,
+            evaluation_periods=self.periods,
+            datapoints_to_alarm=self.periods,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING
+            if self.missing_alarms
+            else cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        action = actions.SnsAction(topic)
+        alarm.add_alarm_action(action)
+        alarm.add_ok_action(action)
+        return alarm
 
 
 def service_lines(service: MonitoredService, *, desired_count: int, max_count: int) -> Iterator[Line]:
@@ -209,27 +244,31 @@ def database_lines(database: MonitoredDatabase, *, storage_gib: int, max_connect
 
 
 def log_lines(logs: MonitoredLogs) -> Iterator[Line]:
-    """Of the copies of transaction logs, by rule; none of them says anything about payments."""
+    """Of the copying of transaction logs, by rule, where they are; it says nothing about payments."""
     for rule in logs.replicas:
         yield Line(
             construct_id=f"LogReplication{rule.capitalize()}",
             qualifier=f"log-replication-{rule}",
-            metric=logs.metric(rule, "OperationsFailedReplication", statistic="Sum"),
+            metric=logs.failed(rule),
             threshold=0,
             periods=1,
             gates=False,
             description=f"S3 gave up on copying a transaction log by rule {rule}: the data stack's outputs hold "
             "the command that copies again.",
         )
-        yield Line(
-            construct_id=f"LogReplicationLate{rule.capitalize()}",
-            qualifier=f"log-replication-late-{rule}",
-            metric=logs.metric(rule, "ReplicationLatency"),
-            threshold=_LATE_SECONDS,
-            gates=False,
-            description=f"A transaction log waits more than {_LATE_SECONDS // 60} minutes to be copied by rule {rule}: "
-            "the audit trail of these minutes is in one region only.",
-        )
+
+
+def replica_line(logs: MonitoredLogs, *, rule: str) -> Line:
+    """Of the copies of transaction logs by one rule, where they arrive; it says nothing about payments."""
+    return Line(
+        construct_id="Late",
+        qualifier=f"log-replication-late-{rule}",
+        metric=logs.latency(rule),
+        threshold=_LATE_SECONDS,
+        gates=False,
+        description=f"A transaction log waits more than {_LATE_SECONDS // 60} minutes to be copied by rule {rule}: "
+        "the audit trail of these minutes is in one region only.",
+    )
 
 
 def replication_lines(replication: MonitoredReplication, *, some_task_runs: bool) -> Iterator[Line]:

@@ -106,23 +106,51 @@ class MonitoredReplication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogReplica:
+    """A bucket that S3 copies another one to.
+
+    Attributes:
+        bucket: Its name.
+        region: Where it is.
+    """
+
+    bucket: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoredLogs:
     """The replication of a bucket by S3.
 
     Attributes:
         bucket: The bucket that is copied.
-        replicas: The bucket that each rule copies to, by the rule's id.
+        region: Where it is.
+        replicas: What each rule copies to, by the rule's id.
 
-    Source: Amazon S3 user guide, "Monitoring replication with metrics".
+    Source: Amazon S3 user guide, "Using S3 Replication metrics", which says in which region each is published.
     """
 
     bucket: str
-    replicas: Mapping[str, str]
+    region: str
+    replicas: Mapping[str, LogReplica]
 
-    def metric(self, rule: str, name: str, *, statistic: str = "Maximum", label: str = "") -> cloudwatch.Metric:
-        """A metric of ``AWS/S3`` about one rule."""
-        dimensions = {"SourceBucket": self.bucket, "DestinationBucket": self.replicas[rule], "RuleId": rule}
-        return _metric("AWS/S3", name, dimensions, statistic, label)
+    def failed(self, rule: str) -> cloudwatch.Metric:
+        """How many copies S3 gave up; in the region of the bucket that is copied."""
+        return self._metric(rule, "OperationsFailedReplication", region=self.region, statistic="Sum")
+
+    def waiting(self, rule: str, *, label: str = "") -> cloudwatch.Metric:
+        """How many copies have yet to be made; in the replica's region."""
+        return self._metric(rule, "OperationsPendingReplication", region=self.replicas[rule].region, label=label)
+
+    def latency(self, rule: str, *, label: str = "") -> cloudwatch.Metric:
+        """By how many seconds the replica is behind; in its region."""
+        return self._metric(rule, "ReplicationLatency", region=self.replicas[rule].region, label=label)
+
+    def _metric(
+        self, rule: str, name: str, *, region: str, statistic: str = "Maximum", label: str = ""
+    ) -> cloudwatch.Metric:
+        dimensions = {"SourceBucket": self.bucket, "DestinationBucket": self.replicas[rule].bucket, "RuleId": rule}
+        return _metric("AWS/S3", name, dimensions, statistic, label, region=region)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +212,7 @@ def _metric(
     label: str,
     *,
     period: cdk.Duration = _PERIOD,
+    region: str | None = None,
 ) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
@@ -192,4 +221,5 @@ def _metric(
         statistic=statistic,
         period=period,
         label=label or None,
+        region=region,
     )

@@ -234,17 +234,15 @@ def _load(of: Mapping[str, MonitoredEnvironment]) -> Row:
 
 
 def _edges(of: Mapping[str, MonitoredEnvironment]) -> Row:
-    def logs(metric: str) -> list[cloudwatch.IMetric]:
-        return [
-            one.logs.metric(rule, metric, label=f"{name}: {rule}")
-            for name, one in of.items()
-            for rule in one.logs.replicas
-        ]
-
+    rules = [(one.logs, rule, f"{name}: {rule}") for name, one in of.items() for rule in one.logs.replicas]
     return {
         "Healthy for Route 53": Graph(
             unit="1 is healthy", metrics=_of_each(of, lambda name, one: one.endpoint.status(label=name))
         ),
-        "Transaction logs not copied yet": Graph(unit="operations", metrics=logs("OperationsPendingReplication")),
-        "Copying of transaction logs": Graph(unit="seconds", metrics=logs("ReplicationLatency")),
+        "Transaction logs not copied yet": Graph(
+            unit="operations", metrics=[logs.waiting(rule, label=label) for logs, rule, label in rules]
+        ),
+        "Copying of transaction logs": Graph(
+            unit="seconds", metrics=[logs.latency(rule, label=label) for logs, rule, label in rules]
+        ),
     }

@@ -69,6 +69,14 @@ class AlarmTopic(Construct):
         return self.topic.node.find_child("Policy")
 
     @property
+    def subscribe_command(self) -> str:
+        """What sends the alarms to a mailbox; its owner puts the address for ADDRESS."""
+        return (
+            f"aws sns subscribe --region {cdk.Stack.of(self).region} --protocol email"
+            f" --topic-arn {self.topic.topic_arn} --notification-endpoint ADDRESS"
+        )
+
+    @property
     def this_account(self) -> Mapping[str, Mapping[str, str]]:
         """The condition that a service acts for this account."""
         return {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}

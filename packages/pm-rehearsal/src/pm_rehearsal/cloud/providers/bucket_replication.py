@@ -137,8 +137,9 @@ class _Replication:
         written_at: float,
     ) -> None:
         configuration = self._s3._bucket_replication.get(bucket)
-        outcomes.append(configuration is not None and self._place(bucket, key, obj, data, tags, rule))
-        self._report(bucket, rule, done=obj["size"], latency_seconds=time.time() - written_at)
+        placed = configuration is not None and self._place(bucket, key, obj, data, tags, rule)
+        outcomes.append(placed)
+        self._report(bucket, rule, done=obj["size"], latency_seconds=time.time() - written_at, failed=not placed)
         if len(outcomes) < wanted:
             return
         status = "COMPLETED" if all(outcomes) else "FAILED"
@@ -206,8 +207,12 @@ class _Replication:
         waiting: int | None = None,
         done: int | None = None,
         latency_seconds: float = 0,
+        failed: bool = False,
     ) -> None:
-        """Metrics of a rule that has them on. Source: S3 user guide, "S3 Replication metrics in CloudWatch"."""
+        """Metrics of a rule that has them on, each in its region.
+
+        Source: S3 user guide, "Using S3 Replication metrics".
+        """
         destination = rule["Destination"]["Bucket"].rpartition(":")[2]
         pending = self._pending[(bucket, destination, rule["ID"])]
         if waiting is not None:
@@ -217,13 +222,17 @@ class _Replication:
         if rule["Destination"].get("Metrics", {}).get("Status") != "Enabled":
             return
         dimensions = {"SourceBucket": bucket, "DestinationBucket": destination, "RuleId": rule["ID"]}
-        store = self._extension.module("services.cloudwatch")._store_datum
-        for name, unit, value in (
-            ("ReplicationLatency", "Seconds", latency_seconds),
-            ("OperationsPendingReplication", "Count", float(len(pending))),
-            ("BytesPendingReplication", "Bytes", float(sum(pending))),
-        ):
-            # In process: PutMetricData refuses the AWS namespaces, as on AWS.
+        self._store(bucket, dimensions, "OperationsFailedReplication", "Count", float(failed))
+        self._store(destination, dimensions, "ReplicationLatency", "Seconds", latency_seconds)
+        self._store(destination, dimensions, "OperationsPendingReplication", "Count", float(len(pending)))
+        self._store(destination, dimensions, "BytesPendingReplication", "Bytes", float(sum(pending)))
+
+    def _store(self, bucket: str, dimensions: Mapping[str, str], name: str, unit: str, value: float) -> None:
+        """In the region of ``bucket``, and in process: PutMetricData refuses the AWS namespaces, as on AWS."""
+        account, region = self._extension.scope()
+        there = self._s3._buckets.get(bucket, {}).get("region") or region
+        with self._extension.module("core.responses").request_scope(account, there):
+            store = self._extension.module("services.cloudwatch")._store_datum
             store("AWS/S3", name, dict(dimensions), time.time(), unit, value, None, None, None)
 
 
