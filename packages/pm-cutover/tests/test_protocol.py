@@ -11,7 +11,7 @@ import pytest
 from cutover_rig import ENVIRONMENTS, TABLES, Load, NativeReplication, Rig, audit
 
 from pm_cutover.control import read_state
-from pm_cutover.database import Database, DatabaseUnreachableError
+from pm_cutover.database import Database, DatabaseUnreachableError, Environment
 from pm_cutover.errors import RefusedError
 from pm_cutover.protocol import (
     STEP_NAMES,
@@ -45,6 +45,11 @@ class Sides:
 
     def move(self, limits: Limits = LIMITS, **more: object) -> Outcome:
         return move_writer(self.a, self.b, replication=self.replication, limits=limits, **more)
+
+    def bring(self, writer: Environment) -> None:
+        """Move the writer there unless it is there."""
+        if self.a.name != writer:
+            assert self.move().result == "moved"
 
 
 @pytest.fixture
@@ -349,12 +354,41 @@ def test_sequences_follow_the_writer_and_never_go_back(sides: Sides, rig: Rig):
         rig.query(name, "drop sequence fresh")
 
 
-def test_a_sequence_on_one_side_only_is_refused(sides: Sides, rig: Rig):
-    rig.query(sides.b.name, "create sequence stray")
+@pytest.mark.parametrize(("writer", "side"), [("source", "source"), ("source", "target"), ("target", "source")])
+def test_a_sequence_on_one_side_only_is_refused(sides: Sides, rig: Rig, writer: Environment, side: Environment):
+    sides.bring(writer)
+    rig.query(side, "create sequence stray")
     outcome = sides.move()
-    rig.query(sides.b.name, "drop sequence stray")
+    rig.query(side, "drop sequence stray")
     assert outcome.result == "refused"
-    assert f"only on {sides.b.name}: public.stray" in outcome.reason
+    assert f"only on {side}: public.stray" in outcome.reason
+    assert "beyond the last of them" in outcome.reason
+
+
+def test_a_table_that_was_added_to_the_target_does_not_bar_the_way_back(sides: Sides, rig: Rig):
+    sides.bring("target")
+    rig.query("target", "create table aaa_notes (id bigserial primary key)")
+    rig.query("target", "select setval('aaa_notes_id_seq', 70), setval('ledger_transaction_id', 9000)")
+    outcome = sides.move()
+    left = rig.value("target", "select last_value from aaa_notes_id_seq")
+    rig.query("target", "drop table aaa_notes")
+    assert (outcome.result, outcome.reason, rig.writer()) == ("moved", "", "source")
+    (remark,) = outcome.remarks
+    assert "only target has the sequences public.aaa_notes_id_seq" in remark
+    assert left == 70
+    assert rig.value("source", "select nextval('ledger_transaction_id')") == 9001
+    assert sides.move().remarks == ()
+
+
+def test_a_sequence_that_counts_the_other_way_is_refused_on_the_way_back_too(sides: Sides, rig: Rig):
+    sides.bring("target")
+    rig.query("target", "create sequence aaa_added; create sequence turned increment -1")
+    rig.query("source", "create sequence turned")
+    outcome = sides.move()
+    rig.query("target", "drop sequence aaa_added, turned")
+    rig.query("source", "drop sequence turned")
+    assert outcome.result == "refused"
+    assert "(counting in different directions: public.turned)" in outcome.reason
 
 
 def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
@@ -366,8 +400,7 @@ def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
 
 
 def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides, rig: Rig):
-    if sides.a.name != "source":
-        assert sides.move().result == "moved"
+    sides.bring("source")
     rule = "payments_idempotency_key_key"
     rig.query("target", f"alter table payments drop constraint {rule}")
     outcome = sides.move()

@@ -227,6 +227,7 @@ class _Run:
             pause_ms=self.pause_ms,
             steps=tuple(self.timings),
             reason="; ".join(part for part in ("" if error is None else self._reason(error), note) if part),
+            remarks=tuple(move.remarks),
         )
 
     def _reason(self, error: Exception) -> str:

@@ -99,7 +99,7 @@ def shift_reply(result: ShiftResult) -> Reply:
 
 
 def move_reply(outcome: Outcome) -> Reply:
-    """Outcome: ``{result, origin, destination, epoch, fenced_at, opened_at, pause_ms, steps, reason}``."""
+    """Outcome: ``{result, origin, destination, epoch, fenced_at, opened_at, pause_ms, steps, reason, remarks}``."""
     return Reply(
         facts=outcome_facts(outcome), view=_move_view(outcome), exit_code=_EXIT_CODES.get(outcome.result, DONE)
     )
@@ -143,7 +143,8 @@ def _move_view(outcome: Outcome) -> RenderableType:
     table = _table("step", "ms")
     for step in outcome.steps:
         table.add_row(step.name, f"{step.milliseconds:.1f}")
-    return Group(table, Text(words[outcome.result]))
+    remarks = [Text(f"note: {remark}") for remark in outcome.remarks]
+    return Group(table, *remarks, Text(words[outcome.result]))
 
 
 def _comparison_facts(comparison: TableComparison) -> dict[str, Value]:

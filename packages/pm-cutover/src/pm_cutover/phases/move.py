@@ -92,7 +92,8 @@ def rollback(run: Run, *, limits: Limits) -> RollbackResult:
 
 def outcome_facts(outcome: Outcome) -> dict[str, Value]:
     """An outcome as JSON: its fields, and each step with its name, start and milliseconds."""
-    facts: dict[str, Value] = {name: value for name, value in asdict(outcome).items() if name != "steps"}
+    facts: dict[str, Value] = asdict(outcome)
+    facts["remarks"] = list(outcome.remarks)
     facts["steps"] = [
         {"name": step.name, "started_at": round(step.started_at, 6), "milliseconds": round(step.milliseconds, 3)}
         for step in outcome.steps

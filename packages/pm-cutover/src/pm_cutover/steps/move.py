@@ -1,6 +1,6 @@
 """What one run of the protocol knows: the two databases, its sessions, and what its steps have found so far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pm_cutover.database import Database
 from pm_cutover.replication import Replication
@@ -22,6 +22,7 @@ class Move:
         b_is_writer: Whether ``b`` is known to be the writer.
         open_sent: Whether ``b`` may have been opened by this run: from then on only ``b`` itself knows.
         changed: Whether a step after the opening found something left to do.
+        remarks: What bars nothing, but should be known.
     """
 
     a: Database
@@ -32,6 +33,7 @@ class Move:
     b_is_writer: bool = False
     open_sent: bool = False
     changed: bool = False
+    remarks: list[str] = field(default_factory=list)
     held: Sessions | None = None
     copy: SequenceCopy | None = None
     positions: SequenceValues | None = None

@@ -43,6 +43,7 @@ class Outcome:
         pause_ms: From the fence until a writer was open again, None as above.
         steps: The steps that ran, in order.
         reason: For refused, aborted, unfinished: what was found, what is allowed, what to do. Else empty.
+        remarks: What barred nothing, but should be known.
     """
 
     result: Result
@@ -54,3 +55,4 @@ class Outcome:
     pause_ms: float | None = None
     steps: tuple[StepTiming, ...] = ()
     reason: str = ""
+    remarks: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ def preflight(move: Move) -> None:
     move.replication.prepare_slot(move.b)
     waits = limits.transaction_wait_seconds + 2 * limits.lag_wait_seconds
     with cut_after(waits + limits.recovery_seconds, a, b, barrier):
-        move.copy = SequenceCopy.between(a, b, names=(move.a.name, move.b.name))
+        _compare_sequences(move)
         _wait_for_long_transactions(move)
         _wait_for_small_lag(move)
         _warm(move)
@@ -86,6 +86,21 @@ def _compare_rules(move: Move) -> None:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise RefusedError(
             f"{move.b.name} lacks {'; '.join(missing[:3])}{more}: run pm replicate again, which makes what is missing"
+        )
+
+
+def _compare_sequences(move: Move) -> None:
+    """On the way back, what was added to the target since stays there, tables and their sequences."""
+    move.copy = SequenceCopy.between(
+        move.sessions.a,
+        move.sessions.b,
+        names=(move.a.name, move.b.name),
+        may_leave=move.a.name == "target",
+    )
+    if move.copy.left:
+        move.remarks.append(
+            f"only {move.a.name} has the sequences {', '.join(move.copy.left)}: they, and tables that only "
+            f"{move.a.name} has, stay there as they are"
         )
 
 

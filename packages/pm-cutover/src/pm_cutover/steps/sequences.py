@@ -37,29 +37,51 @@ class SequenceCopy:
     Attributes:
         read: Answers one row of two arrays, ``last_value`` and ``is_called``. No parameters.
         write: Moves those that are behind. Parameters: the two arrays.
+        left: ``schema.name`` of those that stay behind, because only the old writer has them.
     """
 
     read: sql.Composed
     write: sql.Composed
+    left: tuple[str, ...]
 
     @classmethod
-    def between(cls, a: psycopg.Connection[Any], b: psycopg.Connection[Any], *, names: tuple[str, str]) -> Self:
+    def between(
+        cls, a: psycopg.Connection[Any], b: psycopg.Connection[Any], *, names: tuple[str, str], may_leave: bool
+    ) -> Self:
         """Prepare the copy from ``a`` to ``b``.
 
+        One that only ``b`` has is never let pass: ``a`` dropped or renamed it, gave out numbers since that nobody can
+        carry over, and ``b`` would give them out again.
+
+        Args:
+            a: Session on the old writer.
+            b: Session on the new writer.
+            names: What errors call the two.
+            may_leave: Whether sequences that only ``a`` has may stay behind: nothing on ``b`` counts with them.
+
         Raises:
-            RefusedError: The two do not have the same sequences.
+            RefusedError: The two do not have the same sequences, counting in the same direction.
         """
-        here, there = (connection.execute(_LIST).fetchall() for connection in (a, b))
-        if here != there:
-            raise RefusedError(_difference(here, there, names))
+        here, there = ({row[:2]: row[2] for row in connection.execute(_LIST)} for connection in (a, b))
+        left = tuple(".".join(name) for name in here if name not in there)
+        found = {
+            f"only on {names[0]}": () if may_leave else left,
+            f"only on {names[1]}": tuple(".".join(name) for name in there if name not in here),
+            "counting in different directions": tuple(
+                ".".join(name) for name, ascending in here.items() if there.get(name, ascending) != ascending
+            ),
+        }
+        if any(found.values()):
+            raise RefusedError(_difference(found, names))
+        shared = [(*name, ascending) for name, ascending in there.items()]
         columns: list[sql.Composable] = [sql.SQL("array[]::{}[]").format(sql.SQL(kind)) for kind in ("bigint", "bool")]
         moves: list[sql.Composable] = [sql.SQL("select 0")]
-        if here:
+        if shared:
             columns = [
                 sql.SQL("array[{}]").format(
                     sql.SQL(", ").join(
                         sql.SQL("(select {} from {})").format(sql.Identifier(column), sql.Identifier(schema, name))
-                        for schema, name, _ in here
+                        for schema, name, _ in shared
                     )
                 )
                 for column in ("last_value", "is_called")
@@ -75,7 +97,7 @@ class SequenceCopy:
                     place=sql.Literal(place),
                     sign=sql.SQL("" if ascending else "-"),
                 )
-                for place, (schema, name, ascending) in enumerate(here, start=1)
+                for place, (schema, name, ascending) in enumerate(shared, start=1)
             ]
         return cls(
             read=sql.SQL("select {}").format(sql.SQL(", ").join(columns)),
@@ -83,16 +105,13 @@ class SequenceCopy:
                 "with given (last, called, place) as materialized "
                 "(select * from unnest(%s::bigint[], %s::bool[]) with ordinality) {}"
             ).format(sql.SQL(" union all ").join(moves)),
+            left=left,
         )
 
 
-def _difference(here: list[Any], there: list[Any], names: tuple[str, str]) -> str:
-    parts = []
-    for side, mine, other in ((names[0], here, there), (names[1], there, here)):
-        only = [f"{schema}.{name}" for schema, name, _ in mine if (schema, name) not in {row[:2] for row in other}]
-        if only:
-            parts.append(f"only on {side}: {', '.join(only)}")
-    found = "; ".join(parts) or "the same names count in different directions"
+def _difference(found: dict[str, tuple[str, ...]], names: tuple[str, str]) -> str:
+    parts = "; ".join(f"{what}: {', '.join(which)}" for what, which in found.items() if which)
     return (
-        f"{names[0]} and {names[1]} have different sequences ({found}): create or drop them so that both have the same"
+        f"{names[0]} and {names[1]} have different sequences ({parts}): create or drop them so that both have "
+        "the same; one that has given out numbers must be created beyond the last of them"
     )
