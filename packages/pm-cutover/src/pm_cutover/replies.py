@@ -110,7 +110,7 @@ def rollback_reply(result: RollbackResult) -> Reply:
     weights = None if result.weights is None else dict(asdict(result.weights))
     moved: dict[str, Value] = {"result": "already"} if result.move is None else outcome_facts(result.move)
     view: list[RenderableType] = [] if result.move is None else [_move_view(result.move)]
-    view.append(Text("weights were left as they are" if result.weights is None else f"weights {result.weights}"))
+    view.append(Text("weights not set: see `pm status`" if result.weights is None else f"weights {result.weights}"))
     code = DONE if result.move is None else _EXIT_CODES.get(result.move.result, DONE)
     return Reply(facts={**moved, "weights": weights}, view=Group(*view), exit_code=code)
 
