@@ -1,7 +1,7 @@
 """`pm cutover` and `pm rollback` on real databases, when something fails after the writer has moved."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from pm_cutover.database import Database, Environment
 from pm_cutover.errors import RefusedError
 from pm_cutover.options import Options
 from pm_cutover.phases.move import cutover, rollback
+from pm_cutover.phases.shift import shift
 from pm_cutover.protocol import Limits, Outcome
 from pm_cutover.replication import ReplicationError
-from pm_cutover.replies import move_reply, rollback_reply
+from pm_cutover.replies import move_reply, rollback_reply, shift_reply
 
 ALL_ON_TARGET, ALL_ON_SOURCE = {"source": 0, "target": 100}, {"source": 100, "target": 0}
 
@@ -41,7 +42,8 @@ class Account:
     weights: Weights = field(default_factory=lambda: Weights.of_target(100))
 
     def database(self, name: Environment) -> Database:
-        return self.rig.database(name)
+        database = self.rig.database(name)
+        return replace(database, port=1) if self.failing == name else database
 
     def replication(self) -> NativeReplication:
         if self.failing == "evidence":
@@ -64,6 +66,14 @@ class Account:
         changed, self.weights = weights != self.weights, weights
         return changed
 
+    def service(self, _environment: Environment) -> "Account":
+        return self
+
+    def requests(self, **_: object) -> float:
+        return 0.0
+
+    server_errors = requests
+
     def _throttle(self, *when: str) -> None:
         if self.failing in when:
             raise ClientError({"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}, "Route53")
@@ -83,6 +93,8 @@ class Pm:
         self.capsys.readouterr()
         if verb == "cutover":
             code = answer(verb, options, lambda run: move_reply(cutover(run, limits=Limits(), dry_run=dry_run)))
+        elif verb == "shift 0":
+            code = answer(verb, options, lambda run: shift_reply(shift(run, steps=(0,), bake_seconds=60)))
         else:
             code = answer(verb, options, lambda run: rollback_reply(rollback(run, limits=Limits())))
         self.out, err = self.capsys.readouterr()
@@ -186,3 +198,18 @@ def test_a_failed_move_that_cannot_be_recorded_still_tells_why_it_failed(
     facts = json.loads(pm.out)
     assert facts["result"] == result
     assert facts["reason"].startswith("the drain was late; evidence file ")
+
+
+def test_without_the_targets_database_a_rollback_names_the_command_that_needs_it_not(pm: Pm, rig: Rig) -> None:
+    if rig.writer() == "target":
+        assert pm.run("rollback") == 0
+    pm.account.weights = Weights.of_target(50)
+    pm.account.failing = "target"
+    assert pm.run("rollback") == 1
+    error = json.loads(pm.out)["error"]
+    assert "cannot connect to target" in error
+    assert error.endswith(
+        "`pm shift 0` needs one database only: while the source is the writer, it sends all traffic back"
+    )
+    assert pm.run("shift 0") == 0
+    assert json.loads(pm.out)["after"] == ALL_ON_SOURCE

@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pm_cutover.aws.session import as_pm_error
 from pm_cutover.aws.traffic import Weights
-from pm_cutover.database import Database
+from pm_cutover.database import Database, DatabaseUnreachableError
 from pm_cutover.errors import PmError, RefusedError
 from pm_cutover.evidence import Value
 from pm_cutover.phases.gates import firing_alarms
@@ -93,32 +93,43 @@ def rollback(run: Run, *, limits: Limits) -> RollbackResult:
 
     Raises:
         RefusedError: The migration is finished, so that the source is behind for good.
+        DatabaseUnreachableError: A database does not answer: the writer moves only while both do.
     """
-    with run.alone():
-        writer = read_writer(run)
-        if writer.finished:
-            raise RefusedError(
-                "the migration is finished (pm finish has run): the source no longer follows, there is no way back; "
-                "to return, deploy a new pair of environments in the other direction"
-            )
-        if not writer.installed:
-            set_weights(run, run.deployment.traffic(), BACK)
-            return RollbackResult(move=None, weights=BACK)
-        outcome = _move(run, run.target, run.source, limits=limits, dry_run=False)
-        try:
-            _record(run, outcome)
-            if outcome.result not in _MOVED:
-                return RollbackResult(move=outcome, weights=None)
-            set_weights(run, run.deployment.traffic(), BACK)
-            # A cutover that died before its pause has left a slot that nobody will read.
-            run.deployment.replication().discard_slot(run.target)
-        except _FAILURES as error:
-            weights = _weights_now(run)
-            left = f"the weights are {weights or 'not known'} (source/target): run `pm rollback` again"
-            if weights != BACK:
-                left += ", or `pm shift 0` for the traffic alone"
-            return RollbackResult(move=_failed_after(outcome, error, left), weights=weights)
-        return RollbackResult(move=outcome, weights=BACK)
+    try:
+        with run.alone():
+            return _rollback(run, limits=limits)
+    except DatabaseUnreachableError as error:
+        error.add_note(
+            "`pm shift 0` needs one database only: while the source is the writer, it sends all traffic back"
+        )
+        raise
+
+
+def _rollback(run: Run, *, limits: Limits) -> RollbackResult:
+    writer = read_writer(run)
+    if writer.finished:
+        raise RefusedError(
+            "the migration is finished (pm finish has run): the source no longer follows, there is no way back; "
+            "to return, deploy a new pair of environments in the other direction"
+        )
+    if not writer.installed:
+        set_weights(run, run.deployment.traffic(), BACK)
+        return RollbackResult(move=None, weights=BACK)
+    outcome = _move(run, run.target, run.source, limits=limits, dry_run=False)
+    try:
+        _record(run, outcome)
+        if outcome.result not in _MOVED:
+            return RollbackResult(move=outcome, weights=None)
+        set_weights(run, run.deployment.traffic(), BACK)
+        # A cutover that died before its pause has left a slot that nobody will read.
+        run.deployment.replication().discard_slot(run.target)
+    except _FAILURES as error:
+        weights = _weights_now(run)
+        left = f"the weights are {weights or 'not known'} (source/target): run `pm rollback` again"
+        if weights != BACK:
+            left += ", or `pm shift 0` for the traffic alone"
+        return RollbackResult(move=_failed_after(outcome, error, left), weights=weights)
+    return RollbackResult(move=outcome, weights=BACK)
 
 
 def _weights_now(run: Run) -> Weights | None:
