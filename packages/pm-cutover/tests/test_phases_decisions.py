@@ -100,6 +100,12 @@ def test_the_lease_outlives_barrier_and_drain() -> None:
     assert limits.lease_seconds > limits.barrier_seconds + limits.drain_seconds
 
 
+def test_writes_never_wait_longer_than_a_minute_for_the_drain() -> None:
+    assert limits_of(max_lag_seconds=300, drain_seconds=60).drain_seconds == 60
+    with pytest.raises(ValueError, match=r"--drain-timeout is 300 s: at most 60 s are allowed"):
+        limits_of(max_lag_seconds=3, drain_seconds=parse_duration("5m"))
+
+
 def test_only_blockers_refuse() -> None:
     refuse_blockers([ok("a", "fine"), warning("b", "odd", "look")])
     with pytest.raises(RefusedError, match=r"c: broken - mend it \(and 1 more: run `pm preflight`\)"):

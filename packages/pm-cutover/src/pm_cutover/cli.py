@@ -196,7 +196,7 @@ def cutover_command(
         dry_run: Do everything up to the point where writes would wait, then stop.
         max_lag: Refuse when the target is further behind than this.
         drain_timeout: Longest wait for the last rows; after it the source is open again. Requests wait as long: keep it
-            below what the service grants them (pm-payments: 8 s).
+            below what the service grants them (pm-payments: 8 s). At most 60 s.
         options: Common options.
     """
     return answer(
@@ -244,7 +244,7 @@ def rollback_command(
     Args:
         max_lag: Refuse when the source is further behind than this.
         drain_timeout: Longest wait for the last rows; after it the target is open again. Requests wait as long: keep it
-            below what the service grants them (pm-payments: 8 s).
+            below what the service grants them (pm-payments: 8 s). At most 60 s.
         options: Common options.
     """
     return answer(

@@ -17,6 +17,9 @@ from pm_cutover.protocol import Limits, Outcome, move_writer
 
 BARRIER_SECONDS = 0.5
 LEASE_MARGIN_SECONDS = 1.0
+# The load balancers give a request up after 30 s. The lease follows from the drain: when pm dies in it, nobody takes
+# writes for as long.
+MAX_DRAIN_SECONDS = 60.0
 REVERSE_SECONDS = 600.0  # a DMS task takes minutes to start
 LAG_WAIT_SECONDS = 30.0
 BACK = Weights.of_target(0)
@@ -42,7 +45,16 @@ class RollbackResult:
 
 
 def limits_of(*, max_lag_seconds: float, drain_seconds: float) -> Limits:
-    """The protocol's deadlines from the two that an operator chooses; the lease follows from the drain."""
+    """The protocol's deadlines from the two that an operator chooses; the lease follows from the drain.
+
+    Raises:
+        ValueError: One of them is not above 0, or the drain is longer than MAX_DRAIN_SECONDS.
+    """
+    if drain_seconds > MAX_DRAIN_SECONDS:
+        raise ValueError(
+            f"--drain-timeout is {drain_seconds:g} s: at most {MAX_DRAIN_SECONDS:g} s are allowed, for every write "
+            "waits as long; wait until replication is closer, see pm status"
+        )
     return Limits(
         max_lag_seconds=max_lag_seconds,
         drain_seconds=drain_seconds,
