@@ -44,7 +44,15 @@ def test_an_occupied_port_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--port",), ("--port", "70000"), ("--port", "http"), ("--rate", "0"), ("--payments", "-1")]
+    "arguments",
+    [
+        ("--port",),
+        ("--port", "70000"),
+        ("--port", "http"),
+        ("--rate", "0"),
+        ("--payments", "-1"),
+        ("--replication-lag", "30"),
+    ],
 )
 def test_wrong_options_are_named(arguments: tuple[str, ...], tmp_path: Path) -> None:
     code, error = said(PM, "rehearse", "--directory", str(tmp_path), *arguments)

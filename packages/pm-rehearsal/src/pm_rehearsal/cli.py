@@ -8,7 +8,8 @@ from types import FrameType
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import ExistingDirectory, NonNegativeFloat, NonNegativeInt, PositiveFloat, UInt16
+from cyclopts.types import ExistingDirectory, NonNegativeInt, PositiveFloat, UInt16
+from cyclopts.validators import Number
 from rich.console import Console
 
 from pm_core import SettingsError
@@ -19,7 +20,7 @@ from pm_rehearsal.cloud import CloudStartError
 from pm_rehearsal.engine import EngineError
 from pm_rehearsal.load.process import LoadError
 from pm_rehearsal.progress import Progress
-from pm_rehearsal.rehearsal import Options, rehearse
+from pm_rehearsal.rehearsal import MAX_REPLICATION_LAG_SECONDS, Options, rehearse
 from pm_rehearsal.stage import StageOptions
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -31,7 +32,12 @@ def command(
     payments: Annotated[NonNegativeInt, Parameter(help="Go on until so many payments are acknowledged.")] = 5000,
     history: Annotated[NonNegativeInt, Parameter(help="Payments in the source before the migration.")] = 20_000,
     replication_lag: Annotated[
-        NonNegativeFloat, Parameter(help="Seconds added to replication, to rehearse a lag such as that of DMS.")
+        float,
+        Parameter(
+            validator=Number(gte=0, lte=MAX_REPLICATION_LAG_SECONDS),
+            help="Seconds added to replication, to rehearse a lag such as that of DMS. "
+            f"At most {MAX_REPLICATION_LAG_SECONDS:g}; writes wait as long, and a service gives up after some seconds.",
+        ),
     ] = 0.0,
     suffix: Annotated[str, Parameter(help="The environmentSuffix in every name.")] = "rehearsal",
     port: Annotated[UInt16, Parameter(help="Port of the emulated AWS on 127.0.0.1; 0 takes a free one.")] = 0,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pm_cutover.phases.move import MAX_DRAIN_SECONDS
 from pm_rehearsal.audit import Audit, Existing, audit, existing
 from pm_rehearsal.load import read_book, write_gaps
 from pm_rehearsal.load.process import LoadProcess
@@ -18,6 +19,8 @@ BAKE = "2s"
 IDLE_WINDOW = "3s"
 METRIC_DELAY = "2s"  # the embedded load balancers report each second
 MAX_LAG_SECONDS = 3.0
+# A move may drain for twice the lag and MAX_LAG_SECONDS, and pm allows it a minute.
+MAX_REPLICATION_LAG_SECONDS = (MAX_DRAIN_SECONDS - MAX_LAG_SECONDS) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
