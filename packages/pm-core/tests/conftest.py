@@ -1,0 +1,6 @@
+"""What several test files share is in modules beside them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
