@@ -96,14 +96,21 @@ def cut_after(seconds: float, *connections: psycopg.Connection[Any]) -> Iterator
     """Break the connections when the block takes longer than ``seconds``.
 
     A server that is frozen but whose kernel still answers would otherwise hold a statement for ever: no timeout of
-    libpq or of the server covers that. The statement then fails with psycopg.OperationalError.
+    libpq or of the server covers that.
+
+    Raises:
+        psycopg.OperationalError: A statement was cut; names the servers, one of which did not answer.
     """
-    ended = threading.Event()
+    servers = " or ".join(f"{one.info.host}:{one.info.port}" for one in connections if not one.closed)
+    ended, cutting = threading.Event(), threading.Event()
     guard = threading.Lock()  # a file descriptor may belong to somebody else once the block has ended
 
     def cut() -> None:
         with guard:
-            for connection in () if ended.is_set() else connections:
+            if ended.is_set():
+                return
+            cutting.set()
+            for connection in connections:
                 with suppress(psycopg.OperationalError, OSError):  # closed or broken already
                     with socket.socket(fileno=os.dup(connection.fileno())) as connected:
                         connected.shutdown(socket.SHUT_RDWR)
@@ -113,6 +120,10 @@ def cut_after(seconds: float, *connections: psycopg.Connection[Any]) -> Iterator
     timer.start()
     try:
         yield
+    except psycopg.OperationalError as error:
+        if cutting.is_set():  # libpq would say that the server closed the connection
+            raise psycopg.OperationalError(f"no answer from {servers} within {seconds:g} s") from error
+        raise
     finally:
         timer.cancel()
         with guard:

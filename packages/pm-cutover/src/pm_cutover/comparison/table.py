@@ -7,8 +7,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pm_cutover.database import Database
+from pm_cutover.database import Database, cut_after
 from pm_cutover.errors import RefusedError
+
+DESCRIBE_SECONDS = 60.0  # for settings and catalogs; a server that takes longer is frozen
 
 Key = tuple[str, ...]  # one row's primary key, each column as PostgreSQL's text of it
 
@@ -156,10 +158,16 @@ class ComparedTable:
 
 
 def comparison_session(database: Database) -> psycopg.Connection[Any]:
-    """An autocommit connection that reads values as text in one way, and can only read."""
+    """An autocommit connection that reads values as text in one way, and can only read.
+
+    Raises:
+        DatabaseUnreachableError: No connection.
+        psycopg.OperationalError: The server does not answer.
+    """
     connection = database.connect(application_name="pm verify")
-    for name, value in _SESSION.items():
-        connection.execute("select set_config(%s, %s, false)", (name, value))
+    with cut_after(DESCRIBE_SECONDS, connection):
+        for name, value in _SESSION.items():
+            connection.execute("select set_config(%s, %s, false)", (name, value))
     return connection
 
 
@@ -173,9 +181,12 @@ def describe_table(source: psycopg.Connection[Any], target: psycopg.Connection[A
 
     Raises:
         RefusedError: The table is missing somewhere, has no primary key, or the columns differ.
+        psycopg.OperationalError: A server does not answer.
     """
-    columns = source.execute(_COLUMNS, (name,)).fetchall()
-    others = target.execute(_COLUMNS, (name,)).fetchall()
+    with cut_after(DESCRIBE_SECONDS, source, target):
+        columns = source.execute(_COLUMNS, (name,)).fetchall()
+        others = target.execute(_COLUMNS, (name,)).fetchall()
+        key = tuple(str(row[0]) for row in source.execute(_KEY, (name,)))
     for side, found in (("source", columns), ("target", others)):
         if not found:
             raise RefusedError(f"table {name} does not exist on the {side}: check the setting `tables`")
@@ -185,7 +196,6 @@ def describe_table(source: psycopg.Connection[Any], target: psycopg.Connection[A
             f"table {name}: column {', '.join(differing)} differs between source and target: "
             "apply the same schema change to both, then run again"
         )
-    key = tuple(str(row[0]) for row in source.execute(_KEY, (name,)))
     if not key:
         raise RefusedError(f"table {name} has no primary key: rows cannot be told apart; add one on the source")
     types = {str(row[0]): str(row[1]) for row in columns}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pm_cutover.aws.replication import DmsReplication
 from pm_cutover.aws.tasks import TableLoad
 from pm_cutover.control import SOURCE_WORD, TARGET_WORD, install
-from pm_cutover.database import Database
+from pm_cutover.database import Database, cut_after
 from pm_cutover.deadlines import wait_for
 from pm_cutover.errors import RefusedError
-from pm_cutover.phases.preflight import preflight, refuse_blockers
+from pm_cutover.phases.preflight import CHECK_SECONDS, preflight, refuse_blockers
 from pm_cutover.phases.run import Run, Writer, read_writer
 from pm_cutover.phases.table_checks import has_rows
 from pm_cutover.protocol import marker_round_trip
@@ -159,7 +159,7 @@ def _load_line(loads: Sequence[TableLoad], expected: float, elapsed_seconds: flo
 
 
 def _estimated_rows(source: Database, tables: Sequence[str]) -> float:
-    with source.connect() as connection:
+    with source.connect() as connection, cut_after(CHECK_SECONDS, connection):
         row = connection.execute(
             "select coalesce(sum(greatest(reltuples, 0)), 0) from pg_class where oid = any(%s::text[]::regclass[])",
             (list(tables),),
@@ -168,7 +168,7 @@ def _estimated_rows(source: Database, tables: Sequence[str]) -> float:
 
 
 def _all_empty(target: Database, tables: Sequence[str]) -> bool:
-    with target.connect() as connection:
+    with target.connect() as connection, cut_after(CHECK_SECONDS, connection):
         return not any(has_rows(connection, table) for table in tables)
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pm_cutover.aws.session import as_pm_error
-from pm_cutover.control import fence_of
-from pm_cutover.database import Environment
+from pm_cutover.control import FenceState, fence_of
+from pm_cutover.database import Environment, cut_after
 from pm_cutover.environment import ENVIRONMENTS
 from pm_cutover.errors import PmError
 from pm_cutover.evidence import Value
-from pm_cutover.phases.run import Run, Writer, read_writer
+from pm_cutover.phases.run import Run, Writer
+
+ANSWER_SECONDS = 5.0  # for what a healthy server answers at once
 
 Status = dict[str, Value]
 
@@ -59,23 +62,21 @@ def _readable(part: Callable[[Run], Value], run: Run) -> Value:
 
 
 def _writer(run: Run) -> Value:
-    try:
-        writer: Writer | None = read_writer(run)
-    except (PmError, psycopg.Error):
-        writer = None  # one side does not answer: said below, side by side
+    fences: dict[Environment, FenceState] = {}
+
+    def fence(side: Environment, run: Run) -> Value:
+        with run.deployment.database(side).connect() as connection, cut_after(ANSWER_SECONDS, connection):
+            fences[side] = fence_of(connection)
+        return dict(asdict(fences[side]))
+
+    sides: dict[str, Value] = {side: _readable(partial(fence, side), run) for side in ENVIRONMENTS}
+    # When one side does not answer, nothing is known of both together.
+    writer = Writer(source=fences["source"], target=fences["target"]) if len(fences) == len(ENVIRONMENTS) else None
     return {
         "open": writer.open if writer is not None else None,
         "finished": writer is not None and writer.finished,
-        "source": _readable(lambda run: _fence(run, "source"), run),
-        "target": _readable(lambda run: _fence(run, "target"), run),
+        **sides,
     }
-
-
-def _fence(run: Run, side: Environment) -> Value:
-    with run.deployment.database(side).connect() as connection:
-        state = fence_of(connection)
-        facts: dict[str, Value] = dict(asdict(state))
-        return facts
 
 
 def _tasks(run: Run) -> Value:
@@ -103,7 +104,7 @@ def _tasks(run: Run) -> Value:
 def _slots(run: Run) -> Value:
     found: list[Value] = []
     for side in ENVIRONMENTS:
-        with run.deployment.database(side).connect() as connection:
+        with run.deployment.database(side).connect() as connection, cut_after(ANSWER_SECONDS, connection):
             rows = connection.execute(
                 "select slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint "
                 "from pg_replication_slots where slot_type = 'logical' order by 1"
