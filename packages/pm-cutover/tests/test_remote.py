@@ -14,7 +14,7 @@ from pm_core import OperatorContract
 from pm_cutover.aws import remote
 from pm_cutover.aws.remote import remote_arguments, run_remotely, with_option_last
 from pm_cutover.aws.session import AwsSession
-from pm_cutover.errors import RefusedError, UsageError
+from pm_cutover.errors import PersonNeededError, RefusedError, UsageError
 
 CONTRACT = OperatorContract(
     cluster_name="cluster-target-blue",
@@ -79,6 +79,10 @@ class Aws:
             **({"stoppedReason": reason} if reason else {}),
         }
         self.stubs["ecs"].add_response("describe_tasks", {"tasks": [task], "failures": []})
+
+    def knows_nothing(self) -> None:
+        failure = {"arn": TASK, "reason": "MISSING"}
+        self.stubs["ecs"].add_response("describe_tasks", {"tasks": [], "failures": [failure]})
 
     def logs(self, *lines: str) -> None:
         """One read: a page with lines, if there are some, and the page that shows that there are no more."""
@@ -231,6 +235,91 @@ def test_a_task_that_does_not_begin_in_time_is_stopped(aws: Aws, monkeypatch: py
     aws.stops()
     with pytest.raises(RefusedError, match="for the task to start, in vain: it was PROVISIONING and is stopped now"):
         aws.run("plan")
+
+
+def test_a_task_that_ecs_does_not_know_for_a_moment_is_left_alone(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "START_SECONDS", -1.0)
+    aws.has_image()
+    aws.takes_task("replicate")
+    aws.knows_nothing()
+    aws.has_no_log()
+    aws.describes("RUNNING")
+    aws.logs()
+    aws.knows_nothing()
+    aws.logs()
+    aws.describes("DEPROVISIONING")
+    aws.logs()
+    aws.describes("STOPPED", exit_code=0)
+    aws.logs("end: 0")
+    assert aws.run("replicate") == 0
+
+
+def test_a_task_that_has_spoken_has_begun_whatever_ecs_says(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "START_SECONDS", -1.0)
+    aws.has_image()
+    aws.takes_task("replicate")
+    aws.describes("ACTIVATING")
+    aws.logs("wait: loading")
+    aws.describes("STOPPED", exit_code=0)
+    aws.logs("end: 0")
+    assert aws.run("replicate") == 0
+
+
+def test_the_log_tells_the_exit_code_of_a_task_that_ecs_has_forgotten(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.has_image()
+    aws.takes_task("verify")
+    aws.describes("RUNNING")
+    aws.logs("err: comparing")
+    aws.knows_nothing()
+    aws.logs("out: they differ", "end: 1")
+    assert aws.run("verify") == 1
+    said = capsys.readouterr()
+    assert said.out == "they differ\n"
+    assert "ECS tells no exit code of the task; 1 is what pm wrote last in its log" in said.err
+
+
+@pytest.mark.parametrize(("begun", "unknown"), [(True, "has ended, and how"), (False, "ever began")])
+def test_a_task_that_ecs_never_knows_again_is_for_a_person_and_not_stopped(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, begun: bool, unknown: str
+) -> None:
+    monkeypatch.setattr(remote, "LOST_SECONDS", -1.0)
+    monkeypatch.setattr(remote, "START_SECONDS", -1.0)
+    aws.has_image()
+    aws.takes_task("cutover")
+    if begun:
+        aws.describes("RUNNING")
+        aws.logs("err: moving the writer")
+    aws.knows_nothing()
+    aws.logs()
+    with pytest.raises(PersonNeededError, match=f"nobody can say whether pm {unknown}: read its log") as e:
+        aws.run("cutover")
+    assert any("the task may go on: aws logs tail" in note for note in e.value.__notes__)
+
+
+def test_a_task_whose_host_failed_is_not_said_to_have_changed_nothing(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "REST_SECONDS", 0.0)
+    aws.has_image()
+    aws.takes_task("cutover")
+    aws.describes("RUNNING")
+    aws.logs("err: moving the writer")
+    aws.describes("STOPPED", reason="Host unavailable")
+    aws.logs()
+    with pytest.raises(PersonNeededError, match=r"after pm began \(Host unavailable\), and how pm ended is not"):
+        aws.run("cutover")
+
+
+def test_an_answer_that_is_older_than_the_end_changes_nothing(aws: Aws) -> None:
+    aws.has_image()
+    aws.takes_task("plan")
+    aws.describes("STOPPED", exit_code=0)
+    aws.logs()
+    aws.describes("RUNNING")
+    aws.logs("end: 0")
+    assert aws.run("plan") == 0
 
 
 def test_a_killed_task_says_so_and_keeps_its_exit_code(

@@ -31,7 +31,7 @@ class OperatorState:
 
     @property
     def began(self) -> bool:
-        """Whether `pm` runs or ran."""
+        """Whether `pm` surely runs or ran; one that stops may have run, too."""
         return self.status == "RUNNING" or self.exit_code is not None
 
     @property
@@ -126,11 +126,15 @@ class OperatorTasks:
             )
         return str(answer["tasks"][0]["taskArn"])
 
-    def state(self, arn: str) -> OperatorState:
-        """How a task is now; one that ECS does not know yet is about to come."""
+    def state(self, arn: str) -> OperatorState | None:
+        """How a task is now; None when ECS does not know it.
+
+        That says nothing about the task: ECS may not know it yet, not for a moment, or, an hour after its end, not any
+        more.
+        """
         answer = self._ecs.describe_tasks(cluster=self._contract.cluster_name, tasks=[arn])
         if not answer["tasks"]:
-            return OperatorState(status="PROVISIONING")
+            return None
         task: dict[str, Any] = answer["tasks"][0]
         container: dict[str, Any] = next(
             (one for one in task["containers"] if one["name"] == self._contract.container_name), {}

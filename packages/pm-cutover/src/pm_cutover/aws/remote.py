@@ -10,7 +10,7 @@ from pm_core.contracts import OperatorContract
 from pm_cutover.aws.operator import OperatorState, OperatorTasks
 from pm_cutover.aws.session import AwsSession
 from pm_cutover.aws.task_log import TaskLog
-from pm_cutover.errors import PmError, RefusedError, UsageError
+from pm_cutover.errors import PersonNeededError, PmError, RefusedError, UsageError
 from pm_cutover.frames import Frame, FrameReader
 from pm_cutover.interruption import Interruption
 from pm_cutover.output import clear_screen
@@ -69,7 +69,8 @@ def run_remotely(aws: AwsSession, contract: OperatorContract, arguments: Sequenc
         The exit code of the container: that of the verb.
 
     Raises:
-        RefusedError: The image is missing, ECS does not run the task, or nobody can be asked how it goes.
+        RefusedError: The image is missing, or ECS does not run the task.
+        PersonNeededError: Nobody knows how `pm` ended, or whether it did: ECS does not, and its log lacks the end.
     """
     tasks = OperatorTasks(aws=aws, contract=contract)
     tasks.check_image()
@@ -97,26 +98,37 @@ class _RemoteRun:
         self._screen = Screen(ConsoleProgress())
         self._state = OperatorState(status="PROVISIONING")
         self._seen = self._started = time.monotonic()
+        self._ran = False  # ECS has said so once; it may not know the task any more
+        self._unknown: float | None = None  # since when ECS does not know it
         self._stopped: float | None = None  # when the task was asked to stop
 
     def follow(self) -> int:
         """Show and wait until it has ended; its exit code."""
         self._screen.progress.step(f"task {self._arn} runs it: {self._log.command}")
-        while not self._look().ended:
+        self._look()
+        while not self._ended():
             if self._interruption.asked and self._stopped is None:
                 self._stop()
             self._check_time()
-            if not self._state.began:
+            if not self._began:
                 self._screen.progress.waiting(f"the task is {self._state.status.lower()}")
             time.sleep(LOOK_SECONDS)
+            self._look()
         self._show_rest()
         return self._exit_code()
 
-    def _look(self) -> OperatorState:
+    def _look(self) -> None:
         """What is new; an AWS that does not answer for a while changes nothing about the task."""
         try:
             # The state first: what a container wrote before it ended is then in what is read next, or on its way.
-            self._state = self._tasks.state(self._arn)
+            state = self._tasks.state(self._arn)
+            if state is None:
+                self._unknown = self._unknown or time.monotonic()
+            else:
+                self._unknown = None
+                self._ran = self._ran or state.began
+                if state.ended or not self._state.ended:  # an answer may be older than the one before
+                    self._state = state
             self._screen.show(self._log.read())
         except (BotoCoreError, ClientError) as error:
             if not _passes(error) or time.monotonic() - self._seen > LOST_SECONDS:
@@ -124,7 +136,13 @@ class _RemoteRun:
             self._screen.progress.waiting(f"AWS does not answer: {error}")
         else:
             self._seen = time.monotonic()
-        return self._state
+
+    @property
+    def _began(self) -> bool:
+        return self._ran or self._screen.spoken
+
+    def _ended(self) -> bool:
+        return self._state.ended or (self._unknown is not None and self._screen.exit_code is not None)
 
     def _stop(self) -> None:
         self._screen.progress.step("stopping the task: pm ends there as on Ctrl-C (Ctrl-C again leaves it to itself)")
@@ -133,9 +151,17 @@ class _RemoteRun:
 
     def _check_time(self) -> None:
         now, state = time.monotonic(), self._state
+        if self._unknown is not None:  # whether it runs is not known either: it is not stopped
+            if now - self._unknown > LOST_SECONDS:
+                raise PersonNeededError(
+                    f"ECS has not known the task for {LOST_SECONDS:g} s, so that nobody can say whether pm "
+                    f"{'has ended, and how' if self._began else 'ever began'}: read its log and `pm status`, then run "
+                    "the same command again, which is refused while this one still works"
+                )
+            return
         if self._stopped is not None and now - self._stopped > STOP_SECONDS:
             raise RefusedError(f"waited {STOP_SECONDS:g} s for the task to stop, in vain: it is {state.status}")
-        if not state.began and now - self._started > START_SECONDS:
+        if not self._began and now - self._started > START_SECONDS:
             self._tasks.stop(self._arn)
             raise RefusedError(
                 f"waited {START_SECONDS:g} s for the task to start, in vain: it was {state.status} and is stopped now; "
@@ -144,12 +170,12 @@ class _RemoteRun:
 
     def _show_rest(self) -> None:
         """A log comes late: wait for its last line."""
-        deadline = time.monotonic() + (REST_SECONDS if self._state.exit_code is not None else 0.0)
-        while not self._screen.ended and not self._log.deleted and time.monotonic() < deadline:
+        deadline = time.monotonic() + (REST_SECONDS if self._began else 0.0)
+        while self._screen.exit_code is None and not self._log.deleted and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
             self._look()
         self._screen.finish()
-        if self._screen.ended:
+        if self._screen.exit_code is not None:
             return
         if self._log.deleted:
             sys.stderr.write("pm: the task's log was deleted, with its stack perhaps, before its end was read\n")
@@ -157,18 +183,25 @@ class _RemoteRun:
             sys.stderr.write(f"pm: the end of the log has not come within {REST_SECONDS:g} s: {self._log.command}\n")
 
     def _exit_code(self) -> int:
-        state = self._state
-        if state.exit_code is None:
-            if self._stopped is not None:
-                sys.stderr.write("pm: interrupted before the task began; nothing was changed\n")
-                return INTERRUPTED
-            raise RefusedError(
-                f"the task stopped before pm began ({state.reason or 'no reason given'}): correct it and run again"
+        state, written = self._state, self._screen.exit_code
+        if state.exit_code is not None:
+            if state.exit_code not in _OWN_CODES:
+                why = f"exit code {state.exit_code}: {state.reason or 'no reason given'}"
+                sys.stderr.write(f"pm: the task was ended from outside ({why}); run the same command again to go on\n")
+            return state.exit_code
+        if written is not None:
+            sys.stderr.write(f"pm: ECS tells no exit code of the task; {written} is what pm wrote last in its log\n")
+            return written
+        reason = state.reason or "no reason given"
+        if self._began:
+            raise PersonNeededError(
+                f"the task stopped after pm began ({reason}), and how pm ended is not known: see `pm status`, then run "
+                "the same command again to go on"
             )
-        if state.exit_code not in _OWN_CODES:
-            why = f"exit code {state.exit_code}: {state.reason or 'no reason given'}"
-            sys.stderr.write(f"pm: the task was ended from outside ({why}); run the same command again to go on\n")
-        return state.exit_code
+        if self._stopped is not None:
+            sys.stderr.write("pm: interrupted before the task began; nothing was changed\n")
+            return INTERRUPTED
+        raise RefusedError(f"the task stopped before pm began ({reason}): correct it and run again")
 
 
 class Screen:
@@ -179,17 +212,20 @@ class Screen:
 
     Attributes:
         progress: As given.
-        ended: Whether the last line was there.
+        spoken: Whether `pm` wrote anything.
+        exit_code: What `pm` wrote last; None before that.
     """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.ended = False
+        self.spoken = False
+        self.exit_code: int | None = None
         self._reader = FrameReader()
 
     def show(self, lines: Iterable[str]) -> None:
         """Show what these log lines complete."""
         for line in lines:
+            self.spoken = True
             self._show(self._reader.read(line))
 
     def finish(self) -> None:
@@ -208,8 +244,8 @@ class Screen:
                     self.progress.waiting(frame.text)
                 case "clear":
                     clear_screen()
-                case "end":
-                    self.ended = True
+                case "end" if frame.text.isdecimal():
+                    self.exit_code = int(frame.text)
                 case "evidence":
                     pass  # kept in the log and in the bucket
 
