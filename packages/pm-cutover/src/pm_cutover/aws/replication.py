@@ -70,7 +70,7 @@ class DmsReplication:
                     f"{state.identifier} is {state.status}{f' ({state.message})' if state.message else ''}"
                     for state in (task.state() for task in self.tasks_from(a.name))
                 )
-                raise ReplicationError(f"no replication {a.name} -> {b.name}: {found}; run `pm replicate`")
+                raise ReplicationError(f"no replication {a.name} -> {b.name}: {found}; {self._remedy(a)}")
             states = {load.table: load for load in task.loads()}
             if failed := [f"{load.table} ({load.state})" for load in states.values() if load.failed]:
                 raise ReplicationError(f"DMS gave up on {', '.join(failed)}: see the task's log")
@@ -112,8 +112,35 @@ class DmsReplication:
         with _replication_errors():
             task = self._positioned(b.name)
             was_running = task.state().running
+            if not was_running and (dead_end := self.dead_end(b)):
+                raise ReplicationError(dead_end)
             task.start_at(lsn)
             return not was_running
+
+    def dead_end(self, origin: Database) -> str:
+        """Why nobody can read on from the engine's slot on one side, and what that means; empty when one can.
+
+        Raises:
+            ReplicationError: The database does not answer.
+        """
+        name = SLOTS[origin.name]
+        with _replication_errors(), origin.connect() as connection, cut_after(ANSWER_SECONDS, connection):
+            row = connection.execute(
+                "select wal_status from pg_replication_slots where slot_name = %s", (name,)
+            ).fetchone()
+        if row is not None and row[0] != "lost":
+            return ""
+        lost = f"slot {name} on the {origin.name} {'is gone' if row is None else 'has lost what it had to keep'}"
+        if origin.name == "source":
+            return f"{lost}: the target needs a new load"
+        return f"{lost}: the source lacks what was written since, there is no way back, only `pm finish` leads on"
+
+    def _remedy(self, a: Database) -> str:
+        """What makes the rows of ``a`` flow again: `pm replicate` starts only the load, a move what follows it."""
+        if a.name == "source" and not self.forward.state().ran_before:
+            return "run `pm replicate`"
+        verb = "rollback" if a.name == "source" else "cutover"
+        return self.dead_end(a) or f"run `pm {verb}` again, which starts it"
 
     def _create_slot(self, connection: psycopg.Connection[Any], database: Database) -> None:
         connection.execute(
