@@ -55,6 +55,16 @@ def dms() -> Iterator[Dms]:
     dms.stub.assert_no_pending_responses()
 
 
+@pytest.mark.parametrize("fault", [True, False])
+def test_a_task_that_was_deleted_says_what_makes_it_again(dms: Dms, fault: bool) -> None:
+    if fault:
+        dms.stub.add_client_error("describe_replication_tasks", service_error_code="ResourceNotFoundFault")
+    else:
+        dms.stub.add_response("describe_replication_tasks", {"ReplicationTasks": []}, WHO)
+    with pytest.raises(RefusedError, match=f"{ARN} does not exist: deploy the replication stack"):
+        dms.task.state()
+
+
 def test_a_task_that_never_ran_is_started(dms: Dms) -> None:
     dms.describes("ready")
     dms.starts("start-replication")

@@ -1,5 +1,7 @@
 """Decisions that need no database and no AWS."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,18 +114,52 @@ def test_only_blockers_refuse() -> None:
         refuse_blockers([ok("a", "fine"), blocker("c", "broken", "mend it"), blocker("d", "too", "mend")])
 
 
+NOTHING = Facts(
+    installed=False,
+    moved=False,
+    following=False,
+    tasks="reverse is failed (disk full)",
+    dead_end="",
+    target_percent=0,
+    target_writes=False,
+    finished=False,
+)
+FOLLOWED = replace(NOTHING, installed=True, following=True)
+CUT_OVER = replace(FOLLOWED, moved=True, target_percent=100, target_writes=True)
+
+
 @pytest.mark.parametrize(
-    ("facts", "next_phase"),
+    ("facts", "next_phase", "command"),
     [
-        ({}, "replicate"),
-        ({"installed": True}, "replicate"),
-        ({"installed": True, "following": True}, "shift"),
-        ({"installed": True, "following": True, "target_percent": 100}, "cutover"),
-        ({"installed": True, "following": True, "target_percent": 100, "target_writes": True}, "finish"),
-        ({"finished": True, "target_writes": True, "target_percent": 100}, None),
+        (NOTHING, "replicate", "pm preflight && pm replicate && pm verify"),
+        (replace(NOTHING, installed=True), "replicate", "pm preflight && pm replicate && pm verify"),
+        (FOLLOWED, "shift", "pm shift 5,25,50,100 --bake 5m"),
+        (replace(FOLLOWED, target_percent=100), "cutover", "pm cutover"),
+        (CUT_OVER, "finish", "pm finish"),
+        (replace(CUT_OVER, following=False), "cutover", "pm cutover"),
+        (replace(CUT_OVER, following=False, dead_end="the slot is gone"), "finish", "pm finish"),
+        (replace(FOLLOWED, moved=True, following=False), "replicate", "pm rollback && pm verify"),
     ],
 )
-def test_plan_names_the_next_phase(facts: dict[str, bool], next_phase: str | None) -> None:
-    none = {"installed": False, "following": False, "target_percent": 0, "target_writes": False, "finished": False}
-    phases = phases_of(Facts(**(none | facts)))
-    assert [phase.phase for phase in phases if phase.state == "next"] == ([next_phase] if next_phase else [])
+def test_plan_names_the_next_phase(facts: Facts, next_phase: str, command: str) -> None:
+    assert [(phase.phase, phase.command) for phase in phases_of(facts) if phase.state == "next"] == [
+        (next_phase, command)
+    ]
+
+
+def test_nothing_is_next_once_the_migration_is_finished() -> None:
+    finished = replace(CUT_OVER, installed=False, following=False, finished=True)
+    assert {phase.state for phase in phases_of(finished)} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (CUT_OVER, "the way back is open (pm rollback)"),
+        (replace(CUT_OVER, following=False), "the way back waits for replication back, which does not run"),
+        (replace(CUT_OVER, dead_end="the slot is gone"), "the slot is gone"),
+        (replace(CUT_OVER, following=False, dead_end="the slot is gone"), "the slot is gone"),
+    ],
+)
+def test_plan_says_the_way_back_is_open_only_while_rows_flow_back(facts: Facts, said: str) -> None:
+    assert phases_of(facts)[-1].fact == said

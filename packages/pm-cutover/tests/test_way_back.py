@@ -1,8 +1,9 @@
 """What is said when replication back stands still: real databases, and tasks as DMS would describe them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -12,6 +13,13 @@ from pm_core.contracts import ReplicationContract
 from pm_cutover.aws.replication import DmsReplication
 from pm_cutover.aws.session import AwsSession
 from pm_cutover.aws.tasks import ReplicationTask, TaskState
+from pm_cutover.aws.traffic import Weights
+from pm_cutover.database import Database, Environment
+from pm_cutover.errors import RefusedError
+from pm_cutover.evidence import EvidenceLog
+from pm_cutover.phases.plan import plan
+from pm_cutover.phases.run import Run
+from pm_cutover.progress import ConsoleProgress
 from pm_cutover.protocol import Limits, move_writer
 from pm_cutover.replication import ReplicationError
 
@@ -49,8 +57,14 @@ class Tasks:
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
         self.replication = DmsReplication(aws=AwsSession(session=session), contract=CONTRACT)
         self._states: dict[str, TaskState] = {}
-        monkeypatch.setattr(ReplicationTask, "state", lambda task: self._states[task.arn])
+        monkeypatch.setattr(ReplicationTask, "state", lambda task: self._state(task.arn))
         self.are(load="stopped", forward="ready", reverse="running")
+
+    def _state(self, arn: str) -> TaskState:
+        state = self._states[arn]
+        if state.status == "deleted":
+            raise RefusedError(f"replication task {arn} does not exist")
+        return state
 
     def are(self, **states: str) -> None:
         for name, status in states.items():
@@ -80,6 +94,72 @@ def slot_gone(moved: Rig) -> Iterator[None]:
     yield
     replication.prepare_slot(moved.target)
     moved.query("source", "alter subscription pm_reverse enable")
+
+
+@dataclass
+class Deployment:
+    """What `pm plan` asks of a deployment."""
+
+    rig: Rig
+    tasks: Tasks
+
+    def database(self, name: Environment) -> Database:
+        return self.rig.database(name)
+
+    def replication(self) -> DmsReplication:
+        return self.tasks.replication
+
+    def traffic(self) -> "Deployment":
+        return self
+
+    def recorded(self) -> Weights:
+        return Weights.of_target(100)
+
+
+@pytest.fixture
+def run(moved: Rig, tasks: Tasks, tmp_path: Path) -> Run:
+    return Run(
+        deployment=cast(Any, Deployment(moved, tasks)),
+        progress=ConsoleProgress(),
+        evidence=EvidenceLog(path=tmp_path / "e.jsonl", verb="plan", suffix="t"),
+    )
+
+
+def facts_of(run: Run) -> dict[str, tuple[str, str]]:
+    return {phase.phase: (phase.state, phase.fact) for phase in plan(run)}
+
+
+def test_plan_says_that_the_way_back_is_open_while_rows_flow_back(run: Run) -> None:
+    found = facts_of(run)
+    assert found["cutover"] == ("done", "the target is the writer")
+    assert found["finish"] == ("next", "the way back is open (pm rollback)")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("stopped", "reverse is stopped"),
+        ("failed", "reverse is failed (disk full)"),
+        ("deleted", "replication task reverse does not exist"),
+    ],
+)
+def test_plan_says_that_replication_back_does_not_run(run: Run, tasks: Tasks, status: str, said: str) -> None:
+    tasks.are(reverse=status)
+    found = facts_of(run)
+    assert found["replicate"][0] == "done"
+    assert found["cutover"] == ("next", f"the target is the writer, but replication back does not run: {said}")
+    assert found["finish"] == ("later", "the way back waits for replication back, which does not run")
+
+
+@pytest.mark.usefixtures("slot_gone")
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_plan_says_that_there_is_no_way_back_without_the_slot(run: Run, tasks: Tasks, status: str) -> None:
+    tasks.are(reverse=status)
+    found = facts_of(run)
+    assert found["cutover"] == ("done", "the target is the writer")
+    assert found["finish"][0] == "next"
+    assert "slot pm_reverse on the target is gone" in found["finish"][1]
+    assert "there is no way back, only `pm finish` leads on" in found["finish"][1]
 
 
 def refusal(tasks: Tasks, a: Any, b: Any) -> str:

@@ -61,15 +61,19 @@ class DmsReplication:
         """The task that reads from one side now."""
         return next((task for task in self.tasks_from(origin) if task.state().running), None)
 
+    def describe_from(self, origin: Environment) -> str:
+        """The tasks that read from one side and how each is, for example ``reverse is failed (disk full)``."""
+        return ", ".join(
+            f"{state.identifier} is {state.status}{f' ({state.message})' if state.message else ''}"
+            for state in (task.state() for task in self.tasks_from(origin))
+        )
+
     def check_running(self, a: Database, b: Database) -> None:
         """Raise unless a -> b runs and every table is loaded."""
         with _replication_errors():
             task = self.running_from(a.name)
             if task is None:
-                found = ", ".join(
-                    f"{state.identifier} is {state.status}{f' ({state.message})' if state.message else ''}"
-                    for state in (task.state() for task in self.tasks_from(a.name))
-                )
+                found = self.describe_from(a.name)
                 raise ReplicationError(f"no replication {a.name} -> {b.name}: {found}; {self._remedy(a)}")
             states = {load.table: load for load in task.loads()}
             if failed := [f"{load.table} ({load.state})" for load in states.values() if load.failed]:

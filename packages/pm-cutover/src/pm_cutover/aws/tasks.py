@@ -108,7 +108,11 @@ class ReplicationTask:
         self.arn = arn
 
     def state(self) -> TaskState:
-        """What DMS says now."""
+        """What DMS says now.
+
+        Raises:
+            RefusedError: The task does not exist.
+        """
         task = self._describe()
         stats = task.get("ReplicationTaskStats") or {}
         return TaskState(
@@ -282,11 +286,19 @@ class ReplicationTask:
         return next(iter(page["Connections"]), None)
 
     def _describe(self) -> dict[str, Any]:
-        page = self._dms.describe_replication_tasks(
-            Filters=[{"Name": "replication-task-arn", "Values": [self.arn]}], WithoutSettings=False
-        )
-        task: dict[str, Any] = page["ReplicationTasks"][0]
-        return task
+        try:
+            tasks: list[dict[str, Any]] = self._dms.describe_replication_tasks(
+                Filters=[{"Name": "replication-task-arn", "Values": [self.arn]}], WithoutSettings=False
+            )["ReplicationTasks"]
+        except ClientError as error:
+            if error_code(error) != "ResourceNotFoundFault":
+                raise
+            tasks = []
+        if not tasks:
+            raise RefusedError(
+                f"replication task {self.arn} does not exist: deploy the replication stack, which makes it"
+            )
+        return tasks[0]
 
     def _settled(self) -> TaskState:
         def settled() -> TaskState | None:

@@ -76,7 +76,7 @@ def _moved(writer: Writer) -> bool:
         raise RefusedError(
             "the migration is finished (pm finish has run): destroy the source, or start a new deployment"
         )
-    return writer.installed and max(writer.source.epoch, writer.target.epoch) > SOURCE_WORD // 10
+    return writer.moved
 
 
 def _prepare(run: Run, replication: DmsReplication) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from pm_cutover.control import FenceState, read_state
+from pm_cutover.control import SOURCE_WORD, FenceState, read_state
 from pm_cutover.database import Database, DatabaseUnreachableError, Environment, cut_after
 from pm_cutover.environment import Deployment
 from pm_cutover.errors import RefusedError
@@ -108,6 +108,11 @@ class Writer:
     def installed(self) -> bool:
         """Whether both databases have the control schema."""
         return self.source.installed and self.target.installed
+
+    @property
+    def moved(self) -> bool:
+        """Whether the writer has ever moved: the load is over then, and replication follows the writer."""
+        return self.installed and max(self.source.epoch, self.target.epoch) > SOURCE_WORD // 10
 
     @property
     def finished(self) -> bool:
