@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pm_core.cdk.handlers import bucket_emptying
-from pm_core.cdk.handlers.bucket_emptying import CLOSED, NotEmptyError, close, empty, goes
+from pm_core.cdk.handlers.bucket_emptying import CLOSED, NotEmptyError, close, empty
+from pm_core.custom_resources import goes
 
 PAGE = 2
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/data/1"

@@ -22,6 +22,7 @@ _ATTEMPT_SECONDS = 10
 # Time kept back for the answer before Lambda ends the function.
 _RESERVE_SECONDS = 30.0
 _REASON_CHARACTERS = 800
+_GOING = ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
 class Context(Protocol):
@@ -47,6 +48,26 @@ class Outcome:
 
 Work = Callable[[str, Mapping[str, Any], Mapping[str, Any], float], Outcome]
 Handler = Callable[[Mapping[str, Any], Context], None]
+
+
+def stack_status(cloudformation: Any, stack_id: str) -> str:
+    """The status of a stack, for example ``UPDATE_ROLLBACK_IN_PROGRESS``.
+
+    Args:
+        cloudformation: A boto3 client; its caller needs ``cloudformation:DescribeStacks`` on the stack.
+        stack_id: The stack's ARN.
+    """
+    (stack,) = cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
+    return str(stack["StackStatus"])
+
+
+def goes(cloudformation: Any, stack_id: str) -> bool:
+    """Whether the stack is being deleted, or its failed creation rolled back.
+
+    In any other state a resource that is deleted was taken out of the template, or replaced, and what it stands for may
+    stay.
+    """
+    return stack_status(cloudformation, stack_id) in _GOING
 
 
 def answers(work: Work) -> Handler:

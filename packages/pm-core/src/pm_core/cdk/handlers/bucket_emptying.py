@@ -12,24 +12,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 8, "mode": "adaptive"})
 # For how long S3 may still admit what a new policy forbids.
 PAUSE_SECONDS = 5.0
-# A stack that goes. In any other state the bucket may stay, whatever becomes of this resource.
-GOING = ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 CLOSED = "ClosedForDeletion"
 
 
 class NotEmptyError(RuntimeError):
     """The bucket still holds objects; deleting the stack again goes on where this ended."""
-
-
-def goes(client: Any, stack_id: str) -> bool:
-    """Whether the stack is being deleted, or its failed creation rolled back."""
-    (stack,) = client.describe_stacks(StackName=stack_id)["Stacks"]
-    return stack["StackStatus"] in GOING
 
 
 def close(client: Any, bucket: str) -> None:
