@@ -1,6 +1,7 @@
 """The template of PaymentDatabase, its secrets with their rotation, and DatabaseRoles."""
 
 import json
+import string
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_each_user_has_a_generated_secret_that_is_attached(template: Template) -
             "DeletionPolicy": "Delete",
         },
     )
+
+
+def test_a_rotation_finds_characters_of_each_kind(template: Template) -> None:
+    """AWS's function asks for some of each kind; Secrets Manager refuses when all of one are excluded."""
+    for schedule in found(template, "AWS::SecretsManager::RotationSchedule").values():
+        excluded = set(schedule["Properties"]["HostedRotationLambda"]["ExcludeCharacters"])
+        for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits, string.punctuation):
+            assert set(kind) - excluded
+        assert set(",;:+%&=?@/'\"\\{}") <= excluded  # they mean something in DMS's connection strings
 
 
 def test_no_password_is_in_the_template(template: Template) -> None:

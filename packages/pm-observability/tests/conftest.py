@@ -40,7 +40,10 @@ def replication() -> MonitoredReplication:
 
 def _environment(name: str) -> MonitoredEnvironment:
     return MonitoredEnvironment(
-        database=MonitoredDatabase(instance_id=f"database-{name}-dev1"),
+        database=MonitoredDatabase(
+            instance_id=f"database-{name}-dev1",
+            rotations={user: f"function-rotate-{user}-{name}-dev1" for user in ("master", "app")},
+        ),
         service=MonitoredService(
             cluster_name=f"cluster-{name}-dev1",
             service_name=f"service-payments-{name}-dev1",

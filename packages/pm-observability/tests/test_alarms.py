@@ -152,6 +152,19 @@ def test_a_certificate_that_was_not_renewed_alarms_a_month_before_its_end(templa
     assert expiry["Period"] >= 12 * 3600  # it is reported twice a day
 
 
+def test_a_rotation_that_fails_alarms_whosever_password_it_is(template: Template) -> None:
+    failed = alarm(template, "secret-rotation")
+    expressions = [query["Expression"] for query in failed["Metrics"] if "Expression" in query]
+    assert expressions == ["SUM([master, app])"]
+    watched = [query["MetricStat"] for query in failed["Metrics"] if "MetricStat" in query]
+    assert {(one["Metric"]["MetricName"], one["Stat"]) for one in watched} == {("Errors", "Sum")}
+    assert {dimensions(one["Metric"])["FunctionName"] for one in watched} == {
+        "function-rotate-master-target-dev1",
+        "function-rotate-app-target-dev1",
+    }
+    assert failed["Threshold"] == 0
+
+
 LATE = "log-replication-late-audit"
 
 
@@ -237,7 +250,7 @@ def test_alarms_link_the_runbook_where_the_operators_read_it(monitored: Monitore
 
 
 # What says nothing about payments or the ground that they would be moved to; lag is read by the engine itself.
-HARMLESS = ("certificate-expiry", "log-replication-audit")
+HARMLESS = ("certificate-expiry", "log-replication-audit", "secret-rotation")
 
 
 def test_a_move_is_unsafe_while_any_alarm_goes_off_but_lag_and_what_does_not_touch_payments(template: Template) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import string
 import time
 import zipfile
 from collections.abc import Iterator
@@ -233,7 +234,8 @@ def test_other_engines_are_refused(cloud: EmbeddedCloud) -> None:
         deploy(cloud, {"Master": secret("master"), "Database": database(Engine="mysql")})
 
 
-def test_hosted_rotation_changes_the_password_in_the_database(cloud: EmbeddedCloud) -> None:
+def rotated(cloud: EmbeddedCloud, **hosted: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A master user's secret before and after a rotation by a hosted function."""
     resources = {"Master": secret("master"), "Database": database(), "Attachment": attachment("Master")}
     outputs = deploy(cloud, resources, name="data", Outputs={"Master": {"Value": {"Ref": "Attachment"}}})
     before = read_secret(cloud, outputs["Master"])
@@ -241,16 +243,28 @@ def test_hosted_rotation_changes_the_password_in_the_database(cloud: EmbeddedClo
         "Type": "AWS::SecretsManager::RotationSchedule",
         "Properties": {
             "SecretId": outputs["Master"],
-            "HostedRotationLambda": {"RotationType": "PostgreSQLSingleUser"},
+            "HostedRotationLambda": {"RotationType": "PostgreSQLSingleUser", **hosted},
             "RotationRules": {"AutomaticallyAfterDays": 30},
         },
     }
     deploy(cloud, {"Schedule": schedule}, name="rotation", Transform="AWS::SecretsManager-2024-09-16")
-    after = read_secret(cloud, outputs["Master"])
+    return before, read_secret(cloud, outputs["Master"])
+
+
+def test_hosted_rotation_changes_the_password_in_the_database(cloud: EmbeddedCloud) -> None:
+    before, after = rotated(cloud, ExcludeCharacters=f"{string.punctuation.replace('-', '')}aeiou")
     assert before["password"] != after["password"]
+    assert set(after["password"]) & set(string.punctuation) == {"-"}
+    assert not set(after["password"]) & set("aeiou")
     connect(after).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         connect(before)
+
+
+@pytest.mark.parametrize("excluded", [string.punctuation, string.digits, string.ascii_lowercase])
+def test_hosted_rotation_needs_some_of_each_kind_of_characters(cloud: EmbeddedCloud, excluded: str) -> None:
+    with pytest.raises(AssertionError, match="All characters of the desired type have been excluded"):
+        rotated(cloud, ExcludeCharacters=excluded)
 
 
 def test_crashing_custom_resource_fails_at_once(cloud: EmbeddedCloud) -> None:

@@ -20,6 +20,7 @@ from pm_core import (
     ZoneContract,
     resource_name,
 )
+from pm_data import LOGIN_ROLES, MASTER_USERNAME, rotation_function_name
 from pm_observability import (
     RUNBOOK,
     UNSAFE,
@@ -138,7 +139,13 @@ class ObservabilityStack(TierStack):
         compute = self.read(ComputeContract, environment=environment)
         data = self.read(DataContract, environment=environment)
         return MonitoredEnvironment(
-            database=MonitoredDatabase(instance_id=data.instance_id),
+            database=MonitoredDatabase(
+                instance_id=data.instance_id,
+                rotations={
+                    username: rotation_function_name(environment, self.settings.environment_suffix, username=username)
+                    for username in (MASTER_USERNAME, *LOGIN_ROLES)
+                },
+            ),
             service=MonitoredService(
                 cluster_name=compute.cluster_name,
                 service_name=compute.service_name,

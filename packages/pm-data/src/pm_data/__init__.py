@@ -18,9 +18,16 @@ from pm_data.database import (
     PaymentDatabaseProps,
     engine_version,
 )
+from pm_data.functions.grants import LOGIN_ROLES
 from pm_data.logs import LogsPropsError, TransactionLogs, TransactionLogsProps, log_bucket_name
 from pm_data.roles import DatabaseRoles, DatabaseRolesProps
-from pm_data.rotation import ALTERNATING_USERS, ROTATION_DAYS, SecretRotation, SecretRotationProps
+from pm_data.rotation import (
+    ALTERNATING_USERS,
+    ROTATION_DAYS,
+    SecretRotation,
+    SecretRotationProps,
+    rotation_function_name,
+)
 from pm_data.secrets import DatabaseSecret
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "DatabaseRoles",
     "DatabaseRolesProps",
     "DatabaseSecret",
+    "LOGIN_ROLES",
     "LogsPropsError",
     "MASTER_USERNAME",
     "PORT",
@@ -50,4 +58,5 @@ __all__ = [
     "replica_bucket_name",
     "replica_key_alias",
     "replication_role_arn",
+    "rotation_function_name",
 ]

@@ -18,6 +18,14 @@ ROTATION_DAYS = 30
 # Those who keep connections over a rotation, and whose roles have a clone; the others change their own password.
 ALTERNATING_USERS = frozenset(CLONES)
 _TRANSFORM = "AWS::SecretsManager-2024-09-16"
+# What means something in DMS's connection strings. Not all punctuation: AWS's function asks for a password with some of
+# each kind of characters, which Secrets Manager refuses when all of one kind are excluded.
+EXCLUDED_CHARACTERS = "".join(character for character in string.punctuation if character not in "-_")
+
+
+def rotation_function_name(environment: str, suffix: str, *, username: str) -> str:
+    """Name of the function that rotates a user's secret, for whoever watches it."""
+    return resource_name("function", environment, suffix, qualifier=f"rotate-{username.replace('_', '-')}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +67,7 @@ class SecretRotation(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: SecretRotationProps) -> None:
         super().__init__(scope, construct_id)
-        name = resource_name(
-            "function", props.environment, props.suffix, qualifier=f"rotate-{props.username.replace('_', '-')}"
-        )
+        name = rotation_function_name(props.environment, props.suffix, username=props.username)
         logs = encrypted_log_group(
             self, "Logs", name=f"/aws/lambda/{name}", key=props.key, retention_days=props.log_retention_days
         )
@@ -80,8 +86,7 @@ class SecretRotation(Construct):
                 kms_key_arn=props.key.key_arn,
                 master_secret_arn=master.secret_arn if master else None,
                 master_secret_kms_key_arn=props.key.key_arn if master else None,
-                # As the first password: DMS takes no punctuation that means something in its connection strings.
-                exclude_characters=string.punctuation,
+                exclude_characters=EXCLUDED_CHARACTERS,
                 vpc_security_group_ids=props.security_group_id,
                 vpc_subnet_ids=cdk.Fn.join(",", list(props.subnet_ids)),
             ),

@@ -15,6 +15,7 @@ from pm_observability.lines import (
     log_lines,
     replica_line,
     replication_lines,
+    rotation_line,
     service_lines,
 )
 from pm_observability.metrics import (
@@ -86,6 +87,7 @@ class MigrationAlarms(Construct):
                 storage_gib=props.database_storage_gib,
                 max_connections=props.database_max_connections,
             ),
+            rotation_line(monitored.database),
             *log_lines(monitored.logs),
         ]
         lags: list[Line] = []

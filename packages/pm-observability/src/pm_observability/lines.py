@@ -243,6 +243,25 @@ def database_lines(database: MonitoredDatabase, *, storage_gib: int, max_connect
     )
 
 
+def rotation_line(database: MonitoredDatabase) -> Line:
+    """Of its users' passwords; the old one is good until a new one is there, so that payments go on."""
+    return Line(
+        construct_id="SecretRotation",
+        qualifier="secret-rotation",
+        metric=cloudwatch.MathExpression(
+            expression=f"SUM([{', '.join(database.rotations)}])",
+            using_metrics={username: database.rotation_errors(username) for username in database.rotations},
+            label="failed rotations",
+            period=_MINUTE,
+        ),
+        threshold=0,
+        periods=1,
+        gates=False,
+        description="The rotation of a database user's password failed: the old one stays in force, longer than it "
+        "should. The log of the function says why.",
+    )
+
+
 def log_lines(logs: MonitoredLogs) -> Iterator[Line]:
     """Of the copying of transaction logs, by rule, where they are; it says nothing about payments."""
     for rule in logs.replicas:

@@ -16,15 +16,22 @@ class MonitoredDatabase:
 
     Attributes:
         instance_id: Its identifier.
+        rotations: The function that rotates each user's password, by the user's name.
 
-    Source: Amazon RDS user guide, "Amazon CloudWatch metrics for Amazon RDS".
+    Source: Amazon RDS user guide, "Amazon CloudWatch metrics for Amazon RDS"; AWS Lambda developer guide, "Types of
+    metrics for Lambda functions".
     """
 
     instance_id: str
+    rotations: Mapping[str, str]
 
     def metric(self, name: str, *, statistic: str = "Average", label: str = "") -> cloudwatch.Metric:
         """A metric of ``AWS/RDS``."""
         return _metric("AWS/RDS", name, {"DBInstanceIdentifier": self.instance_id}, statistic, label)
+
+    def rotation_errors(self, username: str) -> cloudwatch.Metric:
+        """How often the rotation of a user's password failed."""
+        return _metric("AWS/Lambda", "Errors", {"FunctionName": self.rotations[username]}, "Sum", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

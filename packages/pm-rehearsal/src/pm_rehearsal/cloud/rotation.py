@@ -5,7 +5,6 @@ is invoked with the four steps, as on AWS.
 """
 
 import json
-import secrets
 import string
 import sys
 import time
@@ -33,26 +32,39 @@ SINGLE, ALTERNATING = "single-", "alternating-"
 KINDS = {"PostgreSQLSingleUser": SINGLE, "PostgreSQLMultiUser": ALTERNATING}
 CLONE = "_clone"
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-ALPHABET = string.ascii_letters + string.digits
-PASSWORD_LENGTH = 30
+# What AWS's functions leave out of a password unless they are told something else.
+EXCLUDED = "/@\"'\\"
+CHARACTERS = {
+    "ExcludeLowercase": string.ascii_lowercase,
+    "ExcludeUppercase": string.ascii_uppercase,
+    "ExcludeNumbers": string.digits,
+    "ExcludePunctuation": string.punctuation,
+}
 CONNECT_SECONDS = 5
 CLOUDFORMATION = "ministack.services.cloudformation"
 
 
 def install(extension: Extension) -> None:
     """Replace MiniStack's placeholder, add the schedule, let the macro of hosted rotation disappear."""
-    rotator = _Rotator(extension)
+    excluded: dict[str, str] = {}
+    rotator = _Rotator(extension, excluded)
     extension.intercept("secretsmanager", rotator.intercept)
-    extension.provide(RotationSchedule(extension))
+    extension.on_reset(excluded.clear)
+    extension.provide(RotationSchedule(extension, excluded))
     _drop_transform(extension)
 
 
 class _Rotator:
-    def __init__(self, extension: Extension) -> None:
+    """Rotates; ``excluded`` holds what the passwords of a hosted function must not contain, by its ARN."""
+
+    def __init__(self, extension: Extension, excluded: dict[str, str]) -> None:
         self._extension = extension
+        self._excluded = excluded
         self._store = extension.module("services.secretsmanager")
 
     def intercept(self, request: Request) -> Response | None:
+        if request.action == "GetRandomPassword":
+            _check_characters(request.parameters)
         if request.action not in {"RotateSecret", "CancelRotateSecret"}:
             return None
         _, secret = self._store._resolve(request.parameters.get("SecretId"))
@@ -85,7 +97,8 @@ class _Rotator:
         """As the hosted functions: the user changes its own password, or the master user that of the other one."""
         client = self._extension.client("secretsmanager")
         current = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
-        changed = current | {"password": "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_LENGTH))}
+        excluded = self._excluded.get(function, EXCLUDED)
+        changed = current | {"password": client.get_random_password(ExcludeCharacters=excluded)["RandomPassword"]}
         changing = current
         if f"{HOSTED}{ALTERNATING}" in function:
             changed["username"] = _other(current["username"])
@@ -141,6 +154,15 @@ class _Rotator:
         )
 
 
+def _check_characters(request: Properties) -> None:
+    """MiniStack leaves out a kind of characters that is excluded one by one; Secrets Manager refuses to."""
+    excluded = set(request.get("ExcludeCharacters", ""))
+    for switch, characters in CHARACTERS.items():
+        wanted = not request.get(switch, False) and request.get("RequireEachIncludedType", True)
+        if wanted and set(characters) <= excluded:
+            raise ServiceError("InvalidParameterException", "All characters of the desired type have been excluded.")
+
+
 def _other(user: str) -> str:
     """The one of two alternating users whose turn it is."""
     return user.removesuffix(CLONE) if user.endswith(CLONE) else f"{user}{CLONE}"
@@ -166,8 +188,9 @@ class RotationSchedule(Provider):
     )
     replace_on = frozenset({"SecretId"})
 
-    def __init__(self, extension: Extension) -> None:
+    def __init__(self, extension: Extension, excluded: dict[str, str]) -> None:
         self._extension = extension
+        self._excluded = excluded
 
     def create(self, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
         """Set the schedule and rotate, unless ``RotateImmediatelyOnUpdate`` is false."""
@@ -202,6 +225,7 @@ class RotationSchedule(Provider):
                 )
             name = hosted.get("RotationLambdaName", logical_id)
             function = f"arn:aws:lambda:{region}:{account}:function:{HOSTED}{KINDS[kind]}{name}"
+            self._excluded[function] = hosted.get("ExcludeCharacters", EXCLUDED)
         rules = dict(properties.get("RotationRules", {"AutomaticallyAfterDays": 30}))
         if "AutomaticallyAfterDays" in rules:
             rules["AutomaticallyAfterDays"] = int(rules["AutomaticallyAfterDays"])
