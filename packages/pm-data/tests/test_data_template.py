@@ -36,7 +36,7 @@ def database_props(stack: cdk.Stack, key: CustomerKey, **changed: Any) -> Paymen
             "vpc": ec2.Vpc.from_vpc_attributes(stack, "Vpc", vpc_id="vpc-0a1b2c3d", availability_zones=["a", "b"]),
             "subnet_ids": ("subnet-0a1b2c31", "subnet-0a1b2c32"),
             "security_group": ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0a1b2c3d", mutable=False),
-            "engine_version": "17.6",
+            "engine_version": "17.9",
         }
         | changed
     )
@@ -99,7 +99,7 @@ def test_database_is_what_the_requirement_says(template: Template) -> None:
             "AllocatedStorage": "100",
             "StorageType": "gp3",
             "Engine": "postgres",
-            "EngineVersion": "17.6",
+            "EngineVersion": "17.9",
             "StorageEncrypted": True,
             "KmsKeyId": KEY,
             "PubliclyAccessible": False,
@@ -316,6 +316,12 @@ def test_commits_are_durable_and_logins_are_logged(template: Template) -> None:
     assert parameters["log_connections"] == parameters["log_disconnections"] == "1"
 
 
+def test_no_statement_is_logged_with_the_password_that_it_sets(template: Template) -> None:
+    """A rotation says ALTER USER ... WITH PASSWORD, which counts as DDL, and the log goes to CloudWatch."""
+    (group,) = found(template, "AWS::RDS::DBParameterGroup").values()
+    assert group["Properties"]["Parameters"].get("log_statement", "none") == "none"
+
+
 def test_database_is_monitored_down_to_processes_and_statements(template: Template) -> None:
     (instance,) = found(template, "AWS::RDS::DBInstance").values()
     properties = instance["Properties"]
@@ -335,7 +341,7 @@ def test_nothing_is_exported(template: Template) -> None:
 
 
 def test_engine_version_is_checked_against_what_cdk_knows() -> None:
-    assert engine_version("17.6").postgres_full_version == "17.6"
+    assert engine_version("17.9").postgres_full_version == "17.9"
     with pytest.raises(DatabasePropsError, match=r"18\.99 is unknown .*use one of 18\.1"):
         engine_version("18.99")
 

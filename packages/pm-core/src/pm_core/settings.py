@@ -139,7 +139,7 @@ class Settings(_Section):
     target: EnvironmentSettings = EnvironmentSettings(cidr="10.20.0.0/16")
     database_instance_class: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*\.[a-z0-9]+$")] = "r5.large"
     database_storage_gib: Annotated[int, Field(ge=20, le=65536)] = 100
-    database_engine_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = "17.6"
+    database_engine_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = "17.9"
     database_backup_days: Annotated[int, Field(ge=1, le=35)] = 14
     # Fewer than RDS's own default for r5.large: every session may need some megabytes of the instance's memory.
     database_max_connections: Annotated[int, Field(ge=100, le=5000)] = 1000

@@ -116,10 +116,9 @@ class BucketReplication(Construct):
             "BatchRole",
             role_name=resource_name("role", environment, suffix, qualifier="replicate-old-logs"),
             description="S3 Batch Operations copies existing transaction logs with this role",
-            assumed_by=iam.ServicePrincipal(
-                "batchoperations.s3.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
-            ),
+            # Without a condition, as documented: of its source S3 is not known to send anything here, and only who may
+            # pass the role can have a job use it.
+            assumed_by=iam.ServicePrincipal("batchoperations.s3.amazonaws.com"),
         )
         policy = iam.ManagedPolicy(
             self,

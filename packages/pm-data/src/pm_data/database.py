@@ -35,7 +35,7 @@ class DatabasePropsError(ValueError):
 
 
 def engine_version(version: str) -> rds.PostgresEngineVersion:
-    """The engine version by its number, for example ``17.6``.
+    """The engine version by its number, for example ``17.9``.
 
     Raises:
         DatabasePropsError: The installed CDK knows of no such version on RDS.
@@ -68,7 +68,7 @@ class PaymentDatabaseProps:
         vpc: The network.
         subnet_ids: Isolated subnets, at least two in different zones.
         security_group: Who may connect.
-        engine_version: PostgreSQL version such as ``17.6``.
+        engine_version: PostgreSQL version such as ``17.9``.
         instance_class: RDS class without ``db.``, such as ``r5.large``.
         storage_gib: Allocated gp3 storage, 20 to 65536.
         multi_az: Whether a standby runs in a second zone.
@@ -276,7 +276,7 @@ class PaymentDatabase(Construct):
                 "synchronous_commit": "on",
                 "log_connections": "1",
                 "log_disconnections": "1",
-                "log_statement": "ddl",
+                # No log_statement: a rotation's ALTER USER would be logged with the password in clear text.
                 "log_lock_waits": "1",
                 "log_min_duration_statement": "1000",
             },
