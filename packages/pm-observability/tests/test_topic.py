@@ -97,10 +97,12 @@ def test_services_that_say_for_whom_they_act_act_for_this_account(
     assert text(conditions["ArnLike"]["aws:SourceArn"]) == source
 
 
-def test_dms_acts_for_a_subscription_of_this_account(key_policy: dict[str, Any], topic_policy: dict[str, Any]) -> None:
-    for policy in (key_policy, topic_policy):
-        (condition,) = policy["dms.amazonaws.com"]["Condition"].values()
-        assert text(condition["aws:SourceArn"]) == f"arn:aws:dms:us-east-1:{ACCOUNT}:es:*"
+def test_dms_acts_for_a_subscription_of_this_account_and_uses_the_key_for_this_topic_only(
+    key_policy: dict[str, Any], topic_policy: dict[str, Any]
+) -> None:
+    source = topic_policy["dms.amazonaws.com"]["Condition"]["ArnLike"]["aws:SourceArn"]
+    assert text(source) == f"arn:aws:dms:us-east-1:{ACCOUNT}:es:*"
+    assert key_policy["dms.amazonaws.com"]["Condition"] == key_policy["events.amazonaws.com"]["Condition"]
 
 
 def test_eventbridge_acts_for_one_rule_and_uses_the_key_for_this_topic_only(

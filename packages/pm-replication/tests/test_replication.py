@@ -233,17 +233,24 @@ def test_endpoints_wait_for_the_permission_to_read_their_secret(template: Templa
         assert policy in endpoint["DependsOn"]
 
 
-def test_instance_and_subnet_group_wait_for_the_account_wide_roles(template: Template) -> None:
+def test_subnet_group_and_instance_are_made_well_after_the_account_wide_roles(template: Template) -> None:
+    """DMS refuses a role that IAM has only just made: a role, a policy and a function come in between."""
     roles = template.find_resources("AWS::IAM::Role")
+    (function,) = template.find_resources("AWS::Lambda::Function").values()
+    (of_the_function,) = (name for name in roles if {"Fn::GetAtt": [name, "Arn"]} == function["Properties"]["Role"])
     service_roles = {
         logical_id
         for logical_id, role in roles.items()
         if role["Properties"]["RoleName"] in ("dms-vpc-role", "dms-cloudwatch-logs-role")
     }
     assert len(service_roles) == 2
-    for resource_type in ("AWS::DMS::ReplicationInstance", "AWS::DMS::ReplicationSubnetGroup"):
-        (resource,) = template.find_resources(resource_type).values()
-        assert service_roles <= set(resource["DependsOn"])
+    assert service_roles <= set(roles[of_the_function]["DependsOn"])
+    assert any("Policy" in name for name in function["DependsOn"])
+    (functions,) = template.find_resources("AWS::Lambda::Function")
+    ((group_id, group),) = template.find_resources("AWS::DMS::ReplicationSubnetGroup").items()
+    assert functions in group["DependsOn"]
+    (instance,) = template.find_resources("AWS::DMS::ReplicationInstance").values()
+    assert instance["Properties"]["ReplicationSubnetGroupIdentifier"] == {"Ref": group_id}
 
 
 def test_task_logs_are_declared_encrypted_and_made_before_the_instance(template: Template) -> None:

@@ -9,6 +9,7 @@ from pm_core.tags import PAUSED_TASK
 from pm_replication.functions import running_tasks
 from pm_replication.functions.running_tasks import (
     MARK,
+    LoadingError,
     ReloadError,
     TaskTimeoutError,
     identity,
@@ -21,11 +22,12 @@ from pm_replication.functions.running_tasks import (
 )
 
 LOAD, FORWARD = "replication-task-load-target-t1", "replication-task-forward-target-t1"
+MIGRATION_TYPES = {LOAD: "full-load-and-cdc", FORWARD: "cdc"}
 PROPERTIES = {
     "Side": "before",
     "Tasks": [LOAD, FORWARD],
     "InstanceArn": "arn:aws:dms:us-east-1:111122223333:rep:ONE",
-    "MigrationTypes": {LOAD: "full-load-and-cdc", FORWARD: "cdc"},
+    "MigrationTypes": MIGRATION_TYPES,
     "Definition": "one",
 }
 
@@ -44,6 +46,8 @@ class Dms:
 
     statuses: dict[str, list[str]]
     marked: set[str] = field(default_factory=set)
+    loaded_percent: int = 100
+    refused_starts: int = 0
     calls: list[str] = field(default_factory=list)
 
     class exceptions:  # noqa: N801 - boto3's name
@@ -56,7 +60,10 @@ class Dms:
             raise ResourceNotFoundFault(name)
         statuses = self.statuses[name]
         status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
-        return {"ReplicationTasks": [{"ReplicationTaskArn": f"arn:{name}", "Status": status}]}
+        task = {"ReplicationTaskArn": f"arn:{name}", "Status": status, "MigrationType": MIGRATION_TYPES[name]}
+        if name == LOAD:
+            task["ReplicationTaskStats"] = {"FullLoadProgressPercent": self.loaded_percent}
+        return {"ReplicationTasks": [task]}
 
     def stop_replication_task(self, *, ReplicationTaskArn: str) -> None:  # noqa: N803 - boto3's name
         self.calls.append(f"stop {ReplicationTaskArn}")
@@ -65,6 +72,9 @@ class Dms:
 
     def start_replication_task(self, *, ReplicationTaskArn: str, StartReplicationTaskType: str) -> None:  # noqa: N803 - boto3's names
         self.calls.append(f"{StartReplicationTaskType} {ReplicationTaskArn}")
+        if self.refused_starts:
+            self.refused_starts -= 1
+            raise InvalidResourceStateFault(ReplicationTaskArn)
 
     def add_tags_to_resource(self, *, ResourceArn: str, Tags: Any) -> None:  # noqa: N803 - boto3's names
         assert [tag["Key"] for tag in Tags] == [MARK]
@@ -128,6 +138,23 @@ def test_a_marked_task_goes_on_where_it_stopped_and_loses_its_mark() -> None:
     dms = Dms({LOAD: ["stopped", "starting", "running"], FORWARD: ["stopped"]}, marked={f"arn:{LOAD}"})
     assert resume(dms, [LOAD, FORWARD], seconds=5) == [LOAD]
     assert dms.calls == [f"resume-processing arn:{LOAD}"]
+    assert dms.marked == set()
+
+
+def test_a_task_that_loads_is_not_paused_but_stopped_for_good() -> None:
+    dms = Dms({LOAD: ["running"]}, loaded_percent=40)
+    with pytest.raises(LoadingError, match=f"{LOAD} loads tables"):
+        pause(dms, [LOAD, FORWARD], seconds=5)
+    assert (dms.calls, dms.marked) == ([], set())
+    dms.statuses[LOAD] = ["running", "stopping", "stopped"]
+    stop(dms, [LOAD], seconds=5)
+    assert dms.calls == [f"stop arn:{LOAD}"]
+
+
+def test_a_start_that_comes_too_late_is_fine() -> None:
+    """DMS still said stopped when it was starting already."""
+    dms = Dms({LOAD: ["stopped", "starting", "running"]}, marked={f"arn:{LOAD}"}, refused_starts=1)
+    assert resume(dms, [LOAD], seconds=5) == [LOAD]
     assert dms.marked == set()
 
 

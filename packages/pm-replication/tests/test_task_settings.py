@@ -45,6 +45,15 @@ def test_a_row_that_does_not_fit_stops_the_task() -> None:
     assert behavior["TableErrorPolicy"] == "STOP_TASK"
 
 
+def test_a_task_waits_for_a_database_longer_than_a_failover_takes() -> None:
+    behavior = settings()["ErrorBehavior"]
+    assert behavior["RecoverableErrorThrottling"] is True
+    # By default DMS gives up as soon as the waits have grown to the longest, half a minute after it began.
+    assert behavior["RecoverableErrorStopRetryAfterThrottlingMax"] is False
+    # Minus one does not mean for ever, but nine times.
+    assert behavior["RecoverableErrorCount"] * behavior["RecoverableErrorThrottlingMax"] > 3600
+
+
 def test_replay_after_a_crash_is_harmless() -> None:
     behavior = settings()["ErrorBehavior"]
     assert behavior["ApplyErrorInsertPolicy"] == "UPDATE_RECORD"

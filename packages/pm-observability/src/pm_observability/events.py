@@ -118,7 +118,7 @@ class ServiceEvents(Construct):
     def _replication(self, replication: MonitoredReplication) -> None:
         topic = self._props.topic
         by_a_subscription = {"ArnLike": {"aws:SourceArn": self._arn("dms", "es:*")}}
-        topic.admit("Dms", "dms.amazonaws.com", publishes=by_a_subscription, encrypts=by_a_subscription)
+        topic.admit("Dms", "dms.amazonaws.com", publishes=by_a_subscription, encrypts=topic.this_topic)
         for construct_id, source_type, sources, categories in (
             ("Tasks", "replication-task", list(replication.task_identifiers.values()), _TASK_CATEGORIES),
             ("Instance", "replication-instance", [replication.instance_identifier], _INSTANCE_CATEGORIES),

@@ -124,24 +124,40 @@ class DatabaseReplication(Construct):
             key=self.key,
             retention_days=props.log_retention_days,
         )
-        self.instance = self._instance(instance_name)
+        subnets = self._subnets()
+        self.instance = self._instance(instance_name, subnets)
         self.instance.node.add_dependency(task_logs)
         self._tasks()
-        self._keep_updates_possible()
+        running = self._keep_updates_possible()
+        if props.service_roles:
+            self._wait_for(DmsServiceRoles(self, "ServiceRoles"), running, subnets)
 
     def _name(self, resource_type: ResourceType, qualifier: str = "") -> str:
         return resource_name(resource_type, self._props.environment, self._props.suffix, qualifier=qualifier)
 
-    def _instance(self, name: str) -> dms.CfnReplicationInstance:
-        props = self._props
-        subnets = dms.CfnReplicationSubnetGroup(
+    def _subnets(self) -> dms.CfnReplicationSubnetGroup:
+        return dms.CfnReplicationSubnetGroup(
             self,
             "Subnets",
             replication_subnet_group_identifier=self._name("subnet-group", "replication"),
             replication_subnet_group_description="Private subnets of the replication instance",
-            subnet_ids=list(props.subnet_ids),
+            subnet_ids=list(self._props.subnet_ids),
         )
-        instance = dms.CfnReplicationInstance(
+
+    def _wait_for(self, roles: DmsServiceRoles, running: RunningTasks, subnets: dms.CfnReplicationSubnetGroup) -> None:
+        """DMS refuses a role that IAM has only just made ("not configured properly"), for up to half a minute.
+
+        Nobody but DMS can tell when it is over. So what takes CloudFormation longer comes in between: a role, a policy
+        and the function that has both, which is needed anyway, though not before the subnet group.
+
+        Source: terraform-provider-aws #11025.
+        """
+        running.provider.role.node.add_dependency(roles)
+        subnets.node.add_dependency(running.provider.function)
+
+    def _instance(self, name: str, subnets: dms.CfnReplicationSubnetGroup) -> dms.CfnReplicationInstance:
+        props = self._props
+        return dms.CfnReplicationInstance(
             self,
             "Instance",
             replication_instance_identifier=name,
@@ -158,11 +174,6 @@ class DatabaseReplication(Construct):
             auto_minor_version_upgrade=False,
             allow_major_version_upgrade=False,
         )
-        if props.service_roles:
-            roles = DmsServiceRoles(self, "ServiceRoles")
-            subnets.node.add_dependency(roles)
-            instance.node.add_dependency(roles)
-        return instance
 
     def _tasks(self) -> None:
         props = self._props
@@ -234,7 +245,7 @@ class DatabaseReplication(Construct):
         self.forward_task = self._task("ForwardTask", "forward", "cdc", self.source_reader, self.target_writer)
         self.reverse_task = self._task("ReverseTask", "reverse", "cdc", self.target_reader, self.source_writer)
 
-    def _keep_updates_possible(self) -> None:
+    def _keep_updates_possible(self) -> RunningTasks:
         props = self._props
         tasks = (self.load_task, self.forward_task, self.reverse_task)
         endpoints = (
@@ -245,7 +256,7 @@ class DatabaseReplication(Construct):
             self.target_writer,
         )
         stack = cdk.Stack.of(self)
-        RunningTasks(
+        return RunningTasks(
             self,
             "RunningTasks",
             props=RunningTasksProps(

@@ -48,12 +48,15 @@ class RunningTasks(Construct):
     They are resumed, too, when the update fails and CloudFormation has rolled it back. One custom resource comes before
     tasks and endpoints, one after them; see functions/running_tasks.py.
 
+    Attributes:
+        provider: The function behind both; it knows no task, and exists before any.
+
     Source: AWS DMS API, ModifyReplicationTask and ModifyEndpoint: "the task must be stopped".
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: RunningTasksProps) -> None:
         super().__init__(scope, construct_id)
-        provider = ResourceFunction(
+        self.provider = provider = ResourceFunction(
             self,
             "Provider",
             environment=props.environment,

@@ -12,6 +12,8 @@ _FAILURE_DELAY_MINUTES = 5
 # More different rows than that are one cause, not a thousand: comparing on would only burden both databases.
 _FAILURES_AT_MOST = 1_000
 _THREADS_AT_MOST = 20
+# Eight hours, at half a minute each.
+_ATTEMPTS = 1_000
 
 
 def task_settings(*, control_schema: str, validation_threads: int = 0, lob_max_kib: int = 64) -> str:
@@ -27,8 +29,8 @@ def task_settings(*, control_schema: str, validation_threads: int = 0, lob_max_k
     Raises:
         ValueError: ``validation_threads`` or ``lob_max_kib`` is out of range.
 
-    Source: AWS DMS user guide, "Specifying task settings", "Data validation task settings", "Control table task
-    settings".
+    Source: AWS DMS user guide, "Specifying task settings", "Error handling task settings", "Data validation task
+    settings", "Control table task settings".
     """
     if not 0 <= validation_threads <= _THREADS_AT_MOST:
         raise ValueError(f"validation_threads {validation_threads}: take 0 (no validation) to {_THREADS_AT_MOST}")
@@ -74,11 +76,14 @@ def task_settings(*, control_schema: str, validation_threads: int = 0, lob_max_k
             "FullLoadIgnoreConflicts": True,
             "FailOnNoTablesCaptured": True,
             "FailOnTransactionConsistencyBreached": True,
-            # Minus one: keep trying to reach the databases, waiting at most half a minute between attempts.
-            "RecoverableErrorCount": -1,
+            # Keep trying to reach the databases, waiting at most half a minute between attempts: a failover takes one
+            # or two, and a task that gave up would keep write-ahead log until a person comes. DMS's own limits end
+            # sooner: nine attempts, or as soon as the waits have grown to the longest.
+            "RecoverableErrorCount": _ATTEMPTS,
             "RecoverableErrorInterval": 5,
             "RecoverableErrorThrottling": True,
             "RecoverableErrorThrottlingMax": 30,
+            "RecoverableErrorStopRetryAfterThrottlingMax": False,
         },
         "ChangeProcessingDdlHandlingPolicy": {
             # A dropped or truncated table on one side is a mistake, not a change to repeat on the other.

@@ -34,6 +34,10 @@ class TaskTimeoutError(TimeoutError):
     """Tasks did not get where they should in time; the message names them and their statuses."""
 
 
+class LoadingError(RuntimeError):
+    """A task cannot be paused now, for it loads tables; the message says when it can."""
+
+
 class ReloadError(ValueError):
     """An update would replace tasks, which loads every row anew; the message says what to do instead."""
 
@@ -61,6 +65,8 @@ def pause(dms: Any, identifiers: Sequence[str], *, seconds: float) -> None:
     """Stop the running tasks, each marked first, and wait until none is busy; tasks that do not exist are fine.
 
     Raises:
+        LoadingError: A task has not loaded every table yet. Stopped and resumed, it would load the rest of them from
+            their beginnings, into the rows that are there.
         TaskTimeoutError: A task is still busy after ``seconds``.
     """
     _stand_still(dms, identifiers, seconds=seconds, mark=True)
@@ -90,8 +96,7 @@ def resume(dms: Any, identifiers: Sequence[str], *, seconds: float) -> list[str]
         arn = task["ReplicationTaskArn"]
         while task["Status"] != "running":
             if task["Status"] not in BUSY:
-                LOG.info("resuming %s", identifier)
-                dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+                _start(dms, identifier, arn)
             if time.monotonic() + POLL_SECONDS > deadline:
                 raise TaskTimeoutError(f"{identifier} is {task['Status']}, not running: see its log")
             time.sleep(POLL_SECONDS)
@@ -104,6 +109,11 @@ def resume(dms: Any, identifiers: Sequence[str], *, seconds: float) -> list[str]
 def _stand_still(dms: Any, identifiers: Sequence[str], *, seconds: float, mark: bool) -> None:
     deadline = time.monotonic() + seconds
     while busy := {name: task for name in identifiers if (task := _task(dms, name)) and task["Status"] in BUSY}:
+        loading = [name for name, task in busy.items() if mark and _loads(task)]
+        if loading:
+            raise LoadingError(
+                f"{', '.join(loading)} loads tables and cannot be paused: deploy this once `pm replicate` has ended"
+            )
         for identifier, task in busy.items():
             if task["Status"] == "running":
                 _stop(dms, identifier, task["ReplicationTaskArn"], mark=mark)
@@ -122,6 +132,20 @@ def _stop(dms: Any, identifier: str, arn: str, *, mark: bool) -> None:
     except (dms.exceptions.InvalidResourceStateFault, dms.exceptions.ResourceNotFoundFault) as error:
         # It changed since we looked; the next look tells.
         LOG.info("not stopped: %s", error)
+
+
+def _start(dms: Any, identifier: str, arn: str) -> None:
+    LOG.info("resuming %s", identifier)
+    try:
+        dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+    except dms.exceptions.InvalidResourceStateFault as error:
+        # It changed since we looked; the next look tells.
+        LOG.info("not started: %s", error)
+
+
+def _loads(task: Mapping[str, Any]) -> bool:
+    done = task.get("ReplicationTaskStats", {}).get("FullLoadProgressPercent") == 100
+    return bool(task["MigrationType"] != "cdc" and not done)
 
 
 def _task(dms: Any, identifier: str) -> dict[str, Any] | None:
