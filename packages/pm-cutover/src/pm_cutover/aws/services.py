@@ -59,6 +59,14 @@ class Service:
         """Requests that the load balancer took since then; counted in whole minutes."""
         return self._sum("RequestCount", since)
 
+    def served(self, *, since: datetime) -> float:
+        """Requests since then that were not turned away with a 4xx status; counted in whole minutes.
+
+        Whoever scans the internet asks for what is not there, and is not a client.
+        """
+        served = ("HTTPCode_Target_2XX_Count", "HTTPCode_Target_3XX_Count")
+        return sum(self._sum(metric, since) for metric in served) + self.server_errors(since=since)
+
     def server_errors(self, *, since: datetime) -> float:
         """Answers with a 5xx status since then, the service's and the load balancer's own."""
         return self._sum("HTTPCode_Target_5XX_Count", since) + self._sum("HTTPCode_ELB_5XX_Count", since)

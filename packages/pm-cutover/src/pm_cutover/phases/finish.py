@@ -80,11 +80,11 @@ def _check_idle(run: Run, window_seconds: float, delay_seconds: float) -> None:
         run.progress.waiting(f"watching the source's load balancer for {window_seconds:g} s")
         time.sleep(delay_seconds)  # until what came before shows in the metric
         since = datetime.now(UTC)
-        before = service.requests(since=since)
+        before = service.served(since=since)
         time.sleep(window_seconds + delay_seconds)
-        requests = service.requests(since=since) - before
+        requests = service.served(since=since) - before
     if requests:
         raise RefusedError(
-            f"the source's load balancer took {requests:.0f} requests within {window_seconds:g} s: clients keep old "
-            "DNS answers; wait until they have moved, then run again"
+            f"the source served {requests:.0f} requests within {window_seconds:g} s: clients keep old DNS answers; "
+            "wait until they have moved, then run again"
         )
