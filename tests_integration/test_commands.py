@@ -31,7 +31,7 @@ CLI_OPTIONS = {"region", "query", "output", "profile", "max-items", "page-size",
 CLI_COMMANDS = {
     ("ecr", "get-login-password"): {"region"},
     ("configure", "export-credentials"): {"format"},
-    ("logs", "tail"): {"follow", "since", "format"},
+    ("logs", "tail"): {"follow", "since", "format", "region"},
 }
 SERVICES = {"s3api": "s3"}
 # Parameters that the AWS CLI calls otherwise than the API, because the name is taken by an option of its own.

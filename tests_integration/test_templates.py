@@ -316,6 +316,8 @@ def test_the_runbook_is_in_the_outputs(templates: Templates) -> None:
         "traffic-target.Weight100Command",
         "compute-source.HealthEndpoint",
         "compute-target.HealthEndpoint",
+        "compute-source.HealthCommand",
+        "compute-target.HealthCommand",
         "observability-source.DashboardUrl",
         "observability-target.DashboardUrl",
         "observability-target.MigrationDashboardUrl",

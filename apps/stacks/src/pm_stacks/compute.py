@@ -59,7 +59,16 @@ class ComputeStack(TierStack):
             self,
             "HealthEndpoint",
             value=f"https://{service.load_balancer.load_balancer_dns_name}/health",
-            description="Answers 200 while the service runs; /ready answers 200 when it knows the writer.",
+            description="Answers 200 while the service runs; /ready answers 200 when it knows the writer. The "
+            "certificate is for the service's name: HealthCommand asks under it.",
+        )
+        name = settings.record_name
+        cdk.CfnOutput(
+            self,
+            "HealthCommand",
+            value=f"curl --fail --connect-to {name}:443:{service.load_balancer.load_balancer_dns_name}:443"
+            f" https://{name}/health",
+            description="Asks this environment, wherever the name leads to.",
         )
 
     def _vpc(self, network: NetworkContract) -> ec2.IVpc:

@@ -116,7 +116,8 @@ class OperatorStack(TierStack):
         cdk.CfnOutput(
             self,
             "RunTaskCommand",
-            value=f"aws ecs run-task --cluster {operator.cluster_name} --launch-type FARGATE"
+            value=f"aws ecs run-task --region {self.settings.region} --cluster {operator.cluster_name}"
+            " --launch-type FARGATE"
             f" --task-definition {operator.task_definition_arn}"
             f" --network-configuration '{json.dumps(network, separators=(',', ':'))}'"
             f" --overrides '{json.dumps(overrides, separators=(',', ':'))}'"
@@ -126,6 +127,6 @@ class OperatorStack(TierStack):
         cdk.CfnOutput(
             self,
             "LogCommand",
-            value=f"aws logs tail {operator.log_group_name} --follow",
+            value=f"aws logs tail {operator.log_group_name} --region {self.settings.region} --follow",
             description="What the tasks say; `out:` is the answer, `err:` what happened on the way.",
         )
