@@ -16,7 +16,7 @@ from psycopg import sql
 from pm_cutover.control import SOURCE_WORD, TARGET_WORD, install
 from pm_cutover.database import Database, Environment
 from pm_cutover.protocol import marker_round_trip
-from pm_cutover.replication import ReplicationError
+from pm_cutover.replication import DeadEndError, ReplicationError
 from pm_postgres import PostgresServer
 
 PASSWORD = "pm-rig-password"
@@ -213,7 +213,7 @@ class NativeReplication:
         if self._enabled(b, a):
             return False
         if self._slot(b) == "none":
-            raise ReplicationError(f"slot {self.name(b)} is gone")
+            raise DeadEndError(f"slot {self.name(b)} is gone")
         self._run(
             a,
             "select pg_replication_origin_advance('pg_' || oid, %s::pg_lsn) from pg_subscription where subname = %s "

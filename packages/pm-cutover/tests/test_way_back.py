@@ -197,6 +197,13 @@ def test_without_the_slot_there_is_no_way_back(tasks: Tasks, moved: Rig) -> None
 
 
 @pytest.mark.usefixtures("slot_gone")
+def test_a_cutover_that_is_run_again_without_the_slot_promises_nothing(moved: Rig, replication: Any) -> None:
+    outcome = move_writer(moved.source, moved.target, replication=replication, limits=Limits())
+    assert outcome.result == "unfinished"
+    assert outcome.reason.endswith("slot pm_reverse is gone; target is the writer")
+
+
+@pytest.mark.usefixtures("slot_gone")
 def test_a_slot_that_has_lost_its_log_is_no_way_back_either(tasks: Tasks, moved: Rig, replication: Any) -> None:
     replication.prepare_slot(moved.target)
     assert tasks.replication.dead_end(moved.target) == ""

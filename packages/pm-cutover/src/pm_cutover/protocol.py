@@ -16,7 +16,7 @@ import psycopg
 from pm_cutover.control import handoff_of
 from pm_cutover.database import Database, cut_after
 from pm_cutover.errors import PersonNeededError, PmError
-from pm_cutover.replication import Replication
+from pm_cutover.replication import DeadEndError, Replication
 from pm_cutover.steps import pause, reverse
 from pm_cutover.steps.limits import Limits
 from pm_cutover.steps.locks import EngineBusyError, engine_lock
@@ -187,6 +187,8 @@ class _Run:
                 return self._outcome("already")  # it never moved: there is no direction to turn round
             for step in _AFTERWARDS:
                 self._step(step)
+        except DeadEndError as error:
+            return self._outcome("unfinished", error, note=f"{move.b.name} is the writer")
         except _FAILURES as error:
             return self._outcome(
                 "unfinished",

@@ -10,6 +10,10 @@ class ReplicationError(PmError):
     """Replication is not as the protocol needs it: what was found, what to do."""
 
 
+class DeadEndError(ReplicationError):
+    """Rows were lost to a direction for good, so that running again changes nothing."""
+
+
 class Replication(Protocol):
     """Replication between the two databases, one direction at a time.
 

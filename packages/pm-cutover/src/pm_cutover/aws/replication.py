@@ -14,7 +14,7 @@ from pm_cutover.aws.tasks import ReplicationTask
 from pm_cutover.database import Database, DatabaseUnreachableError, Environment, cut_after
 from pm_cutover.deadlines import wait_for
 from pm_cutover.errors import PmError
-from pm_cutover.replication import ReplicationError
+from pm_cutover.replication import DeadEndError, ReplicationError
 
 # The slot that the engine makes on each side, for the task that starts at a position: forward and reverse. The task
 # load reads a slot of DMS's own.
@@ -117,7 +117,7 @@ class DmsReplication:
             task = self._positioned(b.name)
             was_running = task.state().running
             if not was_running and (dead_end := self.dead_end(b)):
-                raise ReplicationError(dead_end)
+                raise DeadEndError(dead_end)
             task.start_at(lsn)
             return not was_running
 
