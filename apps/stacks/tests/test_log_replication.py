@@ -11,6 +11,7 @@ from aws_cdk.assertions import Template
 from pm_core import Environment, Settings
 from pm_stacks.audit import AuditStack
 from pm_stacks.data import DataStack
+from pm_stacks.observability import ObservabilityStack
 
 CONTEXT = json.loads((Path(__file__).parents[3] / "cdk.json").read_text())["context"]
 
@@ -109,6 +110,17 @@ def test_late_copies_are_noticed_where_s3_says_so(environment: Environment) -> N
         },
     )
     assert watched["DestinationBucket"] == {"Ref": destination}
+
+
+@pytest.mark.parametrize(("environment", "phase"), [("source", "prepare"), ("source", "shift"), ("target", "shift")])
+def test_every_rule_s_failures_are_watched(environment: Environment, phase: str) -> None:
+    stack = ObservabilityStack(app=cdk.App(context=CONTEXT), environment=environment, settings=settings(phase))
+    watched = [
+        next(one["Value"] for one in alarm["Properties"]["Dimensions"] if one["Name"] == "RuleId")
+        for alarm in Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("MetricName") == "OperationsFailedReplication"
+    ]
+    assert sorted(watched) == rules(data(environment, phase))
 
 
 def test_operators_can_ask_for_the_replication_and_copy_what_is_older() -> None:

@@ -20,7 +20,7 @@ from pm_core import (
     ZoneContract,
     resource_name,
 )
-from pm_data import LOGIN_ROLES, MASTER_USERNAME, rotation_function_name
+from pm_data import LOGIN_ROLES, MASTER_USERNAME, log_bucket_name, rotation_function_name
 from pm_observability import (
     RUNBOOK,
     UNSAFE,
@@ -158,9 +158,18 @@ class ObservabilityStack(TierStack):
             logs=MonitoredLogs(
                 bucket=data.log_bucket,
                 region=self.settings.region,
-                replicas={"audit": LogReplica(bucket=data.replica_bucket, region=self.settings.replica_region)},
+                replicas=self._log_replicas(environment, data),
             ),
         )
+
+    def _log_replicas(self, environment: Environment, data: DataContract) -> dict[str, LogReplica]:
+        """By the rules that the data stack makes in this phase."""
+        settings = self.settings
+        replicas = {"audit": LogReplica(bucket=data.replica_bucket, region=settings.replica_region)}
+        if environment == "source" and settings.migration_phase != "prepare":
+            bucket = log_bucket_name("target", settings.environment_suffix)
+            replicas["migration"] = LogReplica(bucket=bucket, region=settings.region)
+        return replicas
 
     def _replication(self) -> MonitoredReplication:
         replication, suffix = self.read(ReplicationContract), self.settings.environment_suffix
