@@ -404,3 +404,26 @@ def test_a_parameter_from_ssm_shows_its_path_and_what_the_stack_read_there(cloud
         "Vpc": {"ParameterValue": "/pm/t/vpc-id", "ResolvedValue": "vpc-1"},
         "Plain": {"ParameterValue": "as given"},
     }
+
+
+@pytest.mark.parametrize(
+    ("shifted", "stays"), [({}, False), ({"Weight": 0}, True), ({"TTL": 60}, True), ({"HealthCheckId": "a"}, True)]
+)
+def test_record_that_is_not_what_was_deployed_outlives_its_stack(
+    cloud: EmbeddedCloud, shifted: dict[str, Any], stays: bool
+) -> None:
+    route53 = cloud.client("route53")
+    zone = route53.create_hosted_zone(Name="acme.test", CallerReference="one")["HostedZone"]["Id"]
+    common = {"Name": "pay.acme.test.", "Type": "CNAME", "SetIdentifier": "source"}
+    properties = {"HostedZoneId": zone, "Weight": "100", "TTL": "10", "ResourceRecords": ["lb-1.test"], **common}
+    deploy(cloud, {"Record": {"Type": "AWS::Route53::RecordSet", "Properties": properties}})
+    live = {"Weight": 100, "TTL": 10, "ResourceRecords": [{"Value": "lb-1.test"}], **common, **shifted}
+    change = {"Action": "UPSERT", "ResourceRecordSet": live}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
+    cloud.client("cloudformation").delete_stack(StackName="stack")
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while cloud.client("cloudformation").describe_stacks()["Stacks"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    left = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    assert [record for record in left if record["Type"] == "CNAME"] == ([live] if stays else [])

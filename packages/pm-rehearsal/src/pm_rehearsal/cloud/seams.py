@@ -21,7 +21,7 @@ SEAMS: dict[str, tuple[str, ...]] = {
     ),
     "services.cloudformation.provisioners": (
         *("_RESOURCE_HANDLERS", "_physical_name", "_seeded_create", "_rds_db_instance_attrs", "_s3_delete"),
-        *("_sm_target_connection", "_SM_TARGET_KEYS"),
+        *("_r53_record_set_build_rs", "_r53_resolve_hosted_zone_id", "_sm_target_connection", "_SM_TARGET_KEYS"),
     ),
     "services.cloudformation.stacks": ("_runs_on_worker_thread",),
     "services.cloudwatch": ("_alarms", "_dispatch_alarm_actions", "_metrics", "_dims_key", "_evaluate_alarm"),
@@ -34,6 +34,7 @@ SEAMS: dict[str, tuple[str, ...]] = {
         *("_ACTION_MAP", "_error", "_finish_instance_reboot", "_instances", "_p", "_param_groups"),
         *("_rotate_instance_password", "_single_instance_response", "_xml"),
     ),
+    "services.route53": ("_records", "_rs_key", "_rs_values", "_zones"),
     "services.s3": (
         *("_bucket_logging_config", "_bucket_owner_account", "_bucket_policies", "_bucket_replication", "_buckets"),
         *("_bucket_versioning", "_dispatch", "_error", "_maybe_replicate", "_maybe_replicate_delete_marker"),

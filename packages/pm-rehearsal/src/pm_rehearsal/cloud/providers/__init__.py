@@ -9,6 +9,7 @@ from pm_rehearsal.cloud.providers import (
     buckets,
     health_checks,
     network,
+    records,
     secrets,
     topics,
 )
@@ -26,5 +27,6 @@ def install(extension: Extension) -> None:
         topics,
         alarms,
         health_checks,
+        records,
     ):
         module.install(extension)
