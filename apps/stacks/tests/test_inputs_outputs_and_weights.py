@@ -135,9 +135,11 @@ def test_changing_the_phase_rewrites_no_weight(templates: Templates) -> None:
 def test_record_takes_its_environment_s_weight_from_the_parameter(templates: Templates, environment: str) -> None:
     template = templates[f"traffic-{environment}"]
     (record,) = resources(template, "AWS::Route53::RecordSet")
-    parameter = template["Parameters"][record["Weight"]["Ref"]]
-    assert parameter["Default"] == f"/pm/dev1/source/zone/weight-{environment}"
+    path = f"/pm/dev1/source/zone/weight-{environment}"
+    assert template["Parameters"][record["Weight"]["Ref"]]["Default"] == path
     assert record["SetIdentifier"] == environment
+    (kept,) = resources(template, "Custom::KeptWeight")
+    assert (kept["WeightParameter"], kept["Record"]) == (path, record)
 
 
 @pytest.mark.parametrize("environment", ["source", "target"])

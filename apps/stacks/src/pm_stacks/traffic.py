@@ -23,13 +23,16 @@ class TrafficStack(TierStack):
             self,
             "Endpoint",
             props=WeightedEndpointProps(
+                environment=environment,
+                suffix=settings.environment_suffix,
                 name=resource_name("endpoint", environment, settings.environment_suffix, qualifier="health"),
-                set_identifier=environment,
                 hosted_zone_id=zone.hosted_zone_id,
                 record_name=zone.record_name,
                 load_balancer_dns_name=compute.load_balancer_dns_name,
                 weight=zone.weight_source if environment == "source" else zone.weight_target,
+                weight_parameter=self._weight_parameter,
                 ttl_seconds=settings.record_ttl_seconds,
+                log_retention_days=settings.log_retention_days,
             ),
         )
         self.publish(endpoint.contract)
@@ -61,12 +64,16 @@ class TrafficStack(TierStack):
             "`pm rollback` does both, and moves the writer back.",
         )
 
+    @property
+    def _weight_parameter(self) -> str:
+        """Path of this environment's weight in force; the zone's stack, which has both, is the source's."""
+        field = "weight_source" if self.environment_name == "source" else "weight_target"
+        return ZoneContract.path(self.settings.environment_suffix, "source", field)
+
     def _weight_command(
         self, zone: ZoneContract, compute: ComputeContract, endpoint: WeightedEndpoint, weight: int
     ) -> str:
         """Two commands: the parameter first, so that a later deployment of this stack keeps the weight."""
-        field = "weight_source" if self.environment_name == "source" else "weight_target"
-        parameter = ZoneContract.path(self.settings.environment_suffix, "source", field)
         batch = {
             "Changes": [
                 {
@@ -84,7 +91,8 @@ class TrafficStack(TierStack):
             ]
         }
         return (
-            f"aws ssm put-parameter --region {self.settings.region} --overwrite --name {parameter} --value {weight} && "
+            f"aws ssm put-parameter --region {self.settings.region} --overwrite --name {self._weight_parameter} "
+            f"--value {weight} && "
             f"aws route53 change-resource-record-sets --hosted-zone-id {zone.hosted_zone_id} "
             f"--change-batch '{json.dumps(batch, separators=(',', ':'))}'"
         )
