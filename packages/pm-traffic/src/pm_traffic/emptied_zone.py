@@ -13,7 +13,10 @@ _TIMEOUT_SECONDS = 300
 
 
 class EmptiedZone(Construct):
-    """Removes every record of a zone of ours when its stack is deleted.
+    """Removes every record of a zone of ours when its stack is deleted, and at no other time.
+
+    A zone that is taken out of the template or replaced, say by an imported one, may still answer clients: it keeps its
+    records, so that Route 53 refuses to delete it.
 
     ACM leaves the records behind with which a certificate was validated (aws-cdk #7063), and a person may have added
     some; Route 53 refuses to delete a zone that holds any. Never for an imported zone: that one is not ours.
@@ -53,7 +56,11 @@ class EmptiedZone(Construct):
                     "route53:ListResourceRecordSets",
                 ],
                 resources=[zone.hosted_zone_arn],
-            )
+            ),
+            # Whether the stack goes, or only changes.
+            iam.PolicyStatement(
+                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
+            ),
         )
         self.resource = cdk.CustomResource(
             self,
@@ -61,5 +68,5 @@ class EmptiedZone(Construct):
             resource_type="Custom::EmptiedZone",
             service_token=provider.function.function_arn,
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties={"HostedZoneId": zone.hosted_zone_id},
+            properties={"HostedZoneId": zone.hosted_zone_id, "StackId": cdk.Aws.STACK_ID},
         )

@@ -1,4 +1,4 @@
-"""The function behind EmptiedZone: removes every record that keeps Route 53 from deleting a hosted zone."""
+"""The function behind EmptiedZone: removes the records that keep Route 53 from deleting a zone, when its stack goes."""
 
 import time
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "adaptive"})
 # A change batch holds at most 1000 records. Source: Route 53 developer guide, "Quotas".
@@ -50,11 +50,14 @@ def empty(route53: Any, zone_id: str, *, seconds: float) -> int:
 
 
 def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
-    """One request of CloudFormation. Property: HostedZoneId. Only a Delete does something."""
+    """One request of CloudFormation. Properties: HostedZoneId, StackId. Only a Delete with the stack does something."""
     zone_id = properties["HostedZoneId"]
     if request_type == "Delete":
-        count = empty(boto3.client("route53", config=_AWS), zone_id, seconds=seconds)
-        LOG.info("removed %d records from %s", count, zone_id)
+        if goes(boto3.client("cloudformation", config=_AWS), properties["StackId"]):
+            count = empty(boto3.client("route53", config=_AWS), zone_id, seconds=seconds)
+            LOG.info("removed %d records from %s", count, zone_id)
+        else:
+            LOG.warning("%s keeps its records: its stack is not being deleted", zone_id)
     return Outcome(physical_id=f"emptied:{zone_id}")
 
 
