@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
+from pm_rehearsal.cloud.ecs.insights import FLUSH_SECONDS
 from pm_rehearsal.cloud.launch import EmbeddedCloud
 from pm_rehearsal.resolver import Resolver
 
@@ -481,3 +482,21 @@ def test_no_process_outlives_a_killed_server():
         while [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def insights_group_after_deletion(cloud, *, setting):
+    ecs, logs = cloud.client("ecs"), cloud.client("logs")
+    ecs.create_cluster(clusterName="watched", settings=[{"name": "containerInsights", "value": "enabled"}])
+    ecs.update_cluster_settings(cluster="watched", settings=[{"name": "containerInsights", "value": setting}])
+    (shown,) = ecs.describe_clusters(clusters=["watched"], include=["SETTINGS"])["clusters"]
+    assert shown["settings"] == [{"name": "containerInsights", "value": setting}]
+    ecs.delete_cluster(cluster="watched")
+    time.sleep(FLUSH_SECONDS + 1)
+    return [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+
+
+@pytest.mark.usefixtures("environment")
+def test_insights_of_a_deleted_cluster_come_late_unless_they_were_switched_off(cloud):
+    assert insights_group_after_deletion(cloud, setting="disabled") == []
+    late = "/aws/ecs/containerinsights/watched/performance"
+    assert insights_group_after_deletion(cloud, setting="enabled") == [late]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
+from pm_rehearsal.cloud.certificates import IN_USE_SECONDS
 from pm_rehearsal.cloud.launch import EmbeddedCloud
 from pm_rehearsal.resolver import ResolveError, Resolver
 
@@ -125,3 +126,45 @@ def test_a_killed_balancer_comes_back_on_its_port(cloud):
     while Path(f"/proc/{balancers[0]}").exists():
         time.sleep(0.05)
     assert endpoint() == before
+
+
+def test_a_certificate_that_a_load_balancer_used_a_moment_ago_is_not_deleted(cloud):
+    authority, balancing, cloudformation = cloud.client("acm"), cloud.client("elbv2"), cloud.client("cloudformation")
+    properties = {"DomainName": "pay.acme.test", "ValidationMethod": "DNS"}
+    body = {
+        "Resources": {"Certificate": {"Type": "AWS::CertificateManager::Certificate", "Properties": properties}},
+        "Outputs": {"Arn": {"Value": {"Ref": "Certificate"}}},
+    }
+    cloudformation.create_stack(StackName="certificate", TemplateBody=json.dumps(body))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="certificate", WaiterConfig={"Delay": 1})
+    (stack,) = cloudformation.describe_stacks(StackName="certificate")["Stacks"]
+    arn = stack["Outputs"][0]["OutputValue"]
+
+    def users():
+        return authority.describe_certificate(CertificateArn=arn)["Certificate"]["InUseBy"]
+
+    assert users() == []
+    balancer = balancing.create_load_balancer(Name="balancer", Subnets=["subnet-1"])["LoadBalancers"][0]
+    fixed = {"StatusCode": "200", "ContentType": "text/plain", "MessageBody": "x"}
+    balancing.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Port=443,
+        Protocol="HTTPS",
+        Certificates=[{"CertificateArn": arn}],
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": fixed}],
+    )
+    deadline = time.monotonic() + IN_USE_SECONDS + 20
+    while users() != [balancer["LoadBalancerArn"]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    balancing.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    with pytest.raises(authority.exceptions.ResourceInUseException, match=f"{arn} in account .* is in use"):
+        authority.delete_certificate(CertificateArn=arn)
+    cloudformation.delete_stack(StackName="certificate")
+    with pytest.raises(WaiterError, match="DELETE_FAILED"):
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="certificate", WaiterConfig={"Delay": 1})
+    while users():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    cloudformation.delete_stack(StackName="certificate")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="certificate", WaiterConfig={"Delay": 1})

@@ -1,11 +1,14 @@
 """ACM inside the embedded AWS: certificates of an authority of its own, which clients of the rehearsal trust.
 
 A certificate that is validated by DNS gets its CNAME written into the zone, which must be there, and is then issued at
-once. The record stays when the certificate is deleted, as on AWS.
+once. The record stays when the certificate is deleted, as on AWS. A certificate that a load balancer uses, or used a
+moment ago, is not deleted.
 """
 
 import datetime as dt
 import hashlib
+import json
+import time
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,11 +18,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pm_rehearsal.cloud.extension import CreateHandler, DeleteHandler, Extension, Properties, Provisioned
+from pm_rehearsal.cloud.extension import (
+    CreateHandler,
+    DeleteHandler,
+    Extension,
+    Properties,
+    Provisioned,
+    Request,
+    Response,
+    ServiceError,
+    json_response,
+)
 
 TYPE = "AWS::CertificateManager::Certificate"
 VALID_DAYS = 30
 RECORD_TTL_SECONDS = 300
+IN_USE_SECONDS = 10.0
+"""For how long ACM still names a load balancer that is gone. Source: aws-cdk #4179; up to minutes on AWS."""
 
 
 def install(extension: Extension) -> None:
@@ -27,14 +42,22 @@ def install(extension: Extension) -> None:
     authority = Authority(extension.directory)
     _AUTHORITIES[extension] = authority
     extension.announce("authority", str(authority.certificate_file))
-    certificates = _Certificates(extension, authority)
+    users = _USERS[extension] = _Users()
+    extension.on_reset(users.clear)
+    certificates = _Certificates(extension, authority, users)
     extension.wrap(TYPE, create=certificates.create, delete=certificates.delete)
+    extension.intercept("acm", certificates.look)
 
 
 def certificate_file(extension: Extension, arn: str) -> str:
     """The file with an issued certificate and its key; empty when there is none."""
     path = _AUTHORITIES[extension].issued(arn)
     return str(path) if path.exists() else ""
+
+
+def note_use(extension: Extension, certificate_arn: str, load_balancer_arn: str) -> None:
+    """Tell ACM, again and again, that a load balancer uses a certificate just now."""
+    _USERS[extension].note(certificate_arn, load_balancer_arn)
 
 
 class Authority:
@@ -104,10 +127,42 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+class _Users:
+    """Which load balancers use a certificate: those that did within the last ``IN_USE_SECONDS``."""
+
+    def __init__(self) -> None:
+        self._noted: dict[tuple[str, str], float] = {}  # certificate ARN, load balancer ARN -> monotonic time
+
+    def note(self, certificate: str, load_balancer: str) -> None:
+        self._noted[certificate, load_balancer] = time.monotonic()
+
+    def of(self, certificate: str) -> list[str]:
+        since = time.monotonic() - IN_USE_SECONDS
+        return [user for (used, user), at in self._noted.copy().items() if used == certificate and at > since]
+
+    def clear(self) -> None:
+        self._noted.clear()
+
+
 class _Certificates:
-    def __init__(self, extension: Extension, authority: Authority) -> None:
+    def __init__(self, extension: Extension, authority: Authority, users: _Users) -> None:
         self._extension = extension
         self._authority = authority
+        self._users = users
+
+    def look(self, request: Request) -> Response | None:
+        """Who uses a certificate, and that it is then not deleted: MiniStack's ACM knows of no load balancer."""
+        arn = str(request.parameters.get("CertificateArn", ""))
+        if request.action == "DeleteCertificate":
+            self._refuse_one_in_use(arn)
+        if request.action != "DescribeCertificate":
+            return None
+        answer = request.forward()
+        body = json.loads(answer[2])
+        if "Certificate" in body:
+            body["Certificate"]["InUseBy"] += self._users.of(arn)
+            return json_response(body)
+        return answer
 
     def create(self, original: CreateHandler, logical_id: str, properties: Properties, stack_name: str) -> Provisioned:
         names = [properties["DomainName"], *properties.get("SubjectAlternativeNames", ())]
@@ -119,8 +174,14 @@ class _Certificates:
         return arn, attributes
 
     def delete(self, original: DeleteHandler, physical_id: str, properties: Properties) -> None:
+        self._refuse_one_in_use(physical_id)
         self._authority.issued(physical_id).unlink(missing_ok=True)
         original(physical_id, properties)
+
+    def _refuse_one_in_use(self, arn: str) -> None:
+        if self._users.of(arn):
+            account, _ = self._extension.scope()
+            raise ServiceError("ResourceInUseException", f"Certificate {arn} in account {account} is in use.")
 
     def _write_record(self, zone_id: str, domain: str) -> None:
         token = hashlib.sha256(domain.encode()).hexdigest()[:32]
@@ -150,3 +211,4 @@ def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_
 
 
 _AUTHORITIES: WeakKeyDictionary[Extension, Authority] = WeakKeyDictionary()
+_USERS: WeakKeyDictionary[Extension, _Users] = WeakKeyDictionary()

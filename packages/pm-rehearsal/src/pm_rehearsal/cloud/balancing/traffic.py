@@ -19,7 +19,7 @@ from pm_rehearsal.cloud.balancer import Configuration, Redirect, Target
 from pm_rehearsal.cloud.balancer.child import BalancerChild
 from pm_rehearsal.cloud.balancing.metrics import full_name, publish_counters, publish_hosts
 from pm_rehearsal.cloud.balancing.records import configuration, deregistration_seconds
-from pm_rehearsal.cloud.certificates import certificate_file
+from pm_rehearsal.cloud.certificates import certificate_file, note_use
 from pm_rehearsal.cloud.extension import Extension
 
 HOST = "127.0.0.1"
@@ -209,6 +209,10 @@ class Traffic:
     def _reconcile(self) -> None:
         self._expire()
         records = {key[-1]: (key[:2], record) for key, record in self._alb._lbs.all_items()}
+        for listener in self._listeners():
+            if listener["LoadBalancerArn"] in records:  # MiniStack keeps those of a deleted load balancer
+                for certificate in listener.get("Certificates", ()):
+                    note_use(self._extension, certificate, listener["LoadBalancerArn"])
         for arn in set(self._running) - set(records):
             self._running.pop(arn).child.stop()
         for arn, (scope, record) in records.items():

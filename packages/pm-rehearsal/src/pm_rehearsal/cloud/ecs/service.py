@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pm_rehearsal.cloud.balancing import traffic_of
+from pm_rehearsal.cloud.ecs.insights import Insights
 from pm_rehearsal.cloud.ecs.provisioning import ServiceProvider, TaskDefinitionProvider
 from pm_rehearsal.cloud.ecs.refusals import EcsRefusals
 from pm_rehearsal.cloud.ecs.scheduler import Scheduler
@@ -26,7 +27,7 @@ def install(extension: Extension) -> None:
     traffic = traffic_of(extension)
     tasks = Tasks(extension, traffic, images_from(os.environ.get(IMAGES_VARIABLE, "")))
     scheduler = Scheduler(extension, traffic, tasks)
-    _Hooks(extension.module("services.ecs"), tasks, scheduler).apply()
+    _Hooks(extension.module("services.ecs"), tasks, scheduler, Insights(extension)).apply()
     EcsRefusals(extension).install()
     extension.provide(TaskDefinitionProvider(extension))
     extension.provide(ServiceProvider(extension))
@@ -36,12 +37,14 @@ def install(extension: Extension) -> None:
 class _Hooks:
     """What replaces MiniStack's containers in Docker and its scheduler."""
 
-    def __init__(self, ecs: Any, tasks: Tasks, scheduler: Scheduler) -> None:
+    def __init__(self, ecs: Any, tasks: Tasks, scheduler: Scheduler, insights: Insights) -> None:
         self._ecs = ecs
         self._tasks = tasks
         self._scheduler = scheduler
+        self._insights = insights
         self._make_deployment = ecs._make_deployment
         self._delete_service = ecs._delete_service
+        self._delete_cluster = ecs._delete_cluster
 
     def apply(self) -> None:
         """Put our functions in the place of MiniStack's."""
@@ -53,10 +56,15 @@ class _Hooks:
             ("_reconcile_service_tasks", self.reconcile),
             ("_sync_service_targets", self.sync_targets),
             ("_delete_service", self.delete_service),
+            ("_delete_cluster", self.delete_cluster),
         ):
             getattr(self._ecs, name)
             setattr(self._ecs, name, function)
-        self._ecs._ACTION_MAP |= {"StopTask": self.stop_task, "DeleteService": self.delete_service}
+        self._ecs._ACTION_MAP |= {
+            "StopTask": self.stop_task,
+            "DeleteService": self.delete_service,
+            "DeleteCluster": self.delete_cluster,
+        }
 
     def run_task_worker(
         self, record: Record, definition: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]], *rest: Any
@@ -108,6 +116,14 @@ class _Hooks:
         self._scheduler.wake()
         draining: Response = self._ecs.json_response({"service": self._ecs._sanitize(record)})
         return draining
+
+    def delete_cluster(self, request: Mapping[str, Any]) -> Response:
+        """DeleteCluster: what Container Insights has to say of it comes later."""
+        cluster = self._ecs._clusters.get(self._cluster(request))
+        answer: Response = self._delete_cluster(request)
+        if cluster is not None:
+            self._insights.deleted(cluster)
+        return answer
 
     def _cluster(self, request: Mapping[str, Any]) -> str:
         name: str = self._ecs._resolve_cluster_name(request.get("cluster", "default"))
