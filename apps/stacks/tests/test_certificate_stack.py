@@ -27,11 +27,13 @@ def published(template: Template) -> dict[str, Any]:
 def test_a_requested_certificate_is_published() -> None:
     template = made()
     template.resource_count_is("AWS::CertificateManager::Certificate", 1)
+    template.resource_count_is("Custom::UnusedCertificate", 1)
     assert "Ref" in published(template)["/pm/dev1/source/certificate/certificate-arn"]
 
 
 def test_an_existing_certificate_is_used_and_neither_requested_nor_validated() -> None:
     template = made(certificateArn=EXISTING)
     template.resource_count_is("AWS::CertificateManager::Certificate", 0)
+    template.resource_count_is("Custom::UnusedCertificate", 0)
     assert published(template)["/pm/dev1/source/certificate/certificate-arn"] == EXISTING
     assert not any("hostedzone" in name for name in template.to_json().get("Parameters", {}))

@@ -37,9 +37,12 @@ class CertificateStack(TierStack):
             self,
             "Certificate",
             props=PaymentCertificateProps(
+                environment=self.environment_name,
+                suffix=self.settings.environment_suffix,
                 name=resource_name("certificate", "source", self.settings.environment_suffix),
                 record_name=self.settings.record_name,
                 zone_name=self.settings.domain,
                 hosted_zone_id=self.read(ZoneContract).hosted_zone_id,
+                log_retention_days=self.settings.log_retention_days,
             ),
         ).contract
