@@ -248,6 +248,7 @@ def test_every_log_group_is_declared_encrypted_kept_as_asked_and_deleted_with_th
         "log-group-payments-source-dev1",
         "/aws/ecs/containerinsights/cluster-source-dev1/performance",
         "/aws/lambda/function-existing-image-source-dev1",
+        "/aws/lambda/function-quiet-cluster-source-dev1",
         "/aws/lambda/function-empty-balancer-logs-source-dev1",
     }
     for group in groups:
@@ -258,6 +259,21 @@ def test_every_log_group_is_declared_encrypted_kept_as_asked_and_deleted_with_th
 
 def test_cluster_counts_its_tasks(template: Template) -> None:
     assert only(template, "AWS::ECS::Cluster")["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
+
+
+def test_container_insights_end_before_the_service_does(template: Template) -> None:
+    (cluster,) = template.find_resources("AWS::ECS::Cluster")
+    (service,) = template.find_resources("AWS::ECS::Service")
+    (quiet,) = template.find_resources("Custom::QuietCluster").values()
+    assert quiet["Properties"]["Cluster"] == {"Ref": cluster}
+    assert quiet["Properties"]["StackId"] == {"Ref": "AWS::StackId"}
+    assert service in quiet["DependsOn"]
+    allowed = statements(template, "role-quiet-cluster-source-dev1")
+    del allowed["Log"]
+    assert {statement["Action"]: statement["Resource"] for statement in allowed.values()} == {
+        "ecs:UpdateClusterSettings": {"Fn::GetAtt": [cluster, "Arn"]},
+        "cloudformation:DescribeStacks": {"Ref": "AWS::StackId"},
+    }
 
 
 def test_draining_longer_than_a_task_lives_is_refused(props: PaymentServiceProps) -> None:

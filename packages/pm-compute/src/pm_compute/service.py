@@ -12,6 +12,7 @@ from constructs import Construct
 from pm_compute.errors import PropsError
 from pm_compute.image import ExistingImage, ExistingImageProps
 from pm_compute.load_balancer import CONTAINER_PORT, ServiceLoadBalancer, ServiceLoadBalancerProps
+from pm_compute.quiet_cluster import QuietCluster
 from pm_compute.roles import execution_role, task_role
 from pm_core import ComputeContract, resource_name
 from pm_core.cdk import CustomerKey, acknowledge, encrypted_log_group
@@ -160,6 +161,7 @@ class PaymentService(Construct):
         self.target_group, self.load_balancer = edge.target_group, edge.load_balancer
         self.service = self._service(self._task_definition())
         self.service.node.add_dependency(edge.listener, self._image(), *self._policies)
+        self._quiet_cluster().resource.node.add_dependency(self.service)
         self._autoscaling()
         self.contract = ComputeContract(
             load_balancer_dns_name=self.load_balancer.load_balancer_dns_name,
@@ -279,6 +281,18 @@ class PaymentService(Construct):
                 key=self.key,
                 log_retention_days=props.log_retention_days,
             ),
+        )
+
+    def _quiet_cluster(self) -> QuietCluster:
+        props = self._props
+        return QuietCluster(
+            self,
+            "QuietCluster",
+            cluster=self.cluster,
+            environment=props.environment,
+            suffix=props.suffix,
+            key=self.key,
+            log_retention_days=props.log_retention_days,
         )
 
     def _service(self, definition: ecs.FargateTaskDefinition) -> ecs.FargateService:
