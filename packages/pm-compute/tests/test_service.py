@@ -134,6 +134,9 @@ def test_service_waits_for_permissions_listener_and_image(template: Template) ->
     assert policies | set(listeners) | set(images) <= set(service["DependsOn"])
     (image,) = images.values()
     assert (image["Properties"]["RepositoryName"], image["Properties"]["ImageTag"]) == ("payments", "1.2.3")
+    assert image["Properties"]["StackId"] == {"Ref": "AWS::StackId"}
+    asks = statements(template, "role-existing-image-source-dev1")["AskForTheStack"]
+    assert (asks["Action"], asks["Resource"]) == ("cloudformation:DescribeStacks", {"Ref": "AWS::StackId"})
 
 
 def test_service_runs_in_private_subnets_without_a_public_address(template: Template) -> None:

@@ -41,7 +41,8 @@ class ExistingImageProps:
 class ExistingImage(Construct):
     """Fails a deployment within seconds when the image is not in ECR, instead of letting ECS retry for hours.
 
-    Whatever starts the image depends on this construct.
+    Whatever starts the image depends on this construct. An update that is rolled back is let through: it goes back to
+    what ran before.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: ExistingImageProps) -> None:
@@ -60,7 +61,11 @@ class ExistingImage(Construct):
             timeout_seconds=_TIMEOUT_SECONDS,
         )
         provider.allow(
-            iam.PolicyStatement(sid="Look", actions=["ecr:DescribeImages"], resources=[props.repository_arn])
+            iam.PolicyStatement(sid="Look", actions=["ecr:DescribeImages"], resources=[props.repository_arn]),
+            # Whether a failed update is being rolled back.
+            iam.PolicyStatement(
+                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
+            ),
         )
         cdk.CustomResource(
             self,
@@ -72,5 +77,6 @@ class ExistingImage(Construct):
                 "RepositoryName": props.repository_name,
                 "RepositoryUri": props.repository_uri,
                 "ImageTag": props.tag,
+                "StackId": cdk.Aws.STACK_ID,
             },
         )

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, answers, stack_status
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
 
@@ -33,10 +33,19 @@ def digest(ecr: Any, *, repository: str, tag: str, uri: str) -> str:
     return str(found[0]["imageDigest"])
 
 
+def _rolled_back(stack_id: str) -> bool:
+    """Whether a failed update of the stack is being taken back."""
+    return stack_status(boto3.client("cloudformation", config=_AWS), stack_id) == "UPDATE_ROLLBACK_IN_PROGRESS"
+
+
 def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], __: float) -> Outcome:
-    """One request of CloudFormation. Properties: RepositoryName, ImageTag, RepositoryUri."""
+    """One request of CloudFormation. Properties: RepositoryName, ImageTag, RepositoryUri, StackId."""
     repository, tag, uri = properties["RepositoryName"], properties["ImageTag"], properties["RepositoryUri"]
-    if request_type != "Delete":
+    if request_type == "Update" and _rolled_back(properties["StackId"]):
+        # Back to the tag before: refusing it, should its image be gone by now, would protect nothing and leave the
+        # stack in UPDATE_ROLLBACK_FAILED.
+        LOG.warning("%s:%s is not looked for: the stack's update is being rolled back", repository, tag)
+    elif request_type != "Delete":
         found = digest(boto3.client("ecr", config=_AWS), repository=repository, tag=tag, uri=uri)
         LOG.info("%s:%s is %s", repository, tag, found)
     return Outcome(physical_id=f"image:{repository}")
