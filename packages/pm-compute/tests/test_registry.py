@@ -1,15 +1,14 @@
 import json
-from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from pm_compute import ImageRegistry, ImageRegistryProps, PropsError
+from pm_compute import ImageRegistry, ImageRegistryProps
 
 
-def props(program: str, **changed: Any) -> ImageRegistryProps:
-    return ImageRegistryProps(environment="source", suffix="dev1", program=program, **changed)
+def props(program: str) -> ImageRegistryProps:
+    return ImageRegistryProps(environment="source", suffix="dev1", program=program)
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +38,20 @@ def test_registry_with_images_can_be_destroyed(template: Template) -> None:
     assert repository["DeletionPolicy"] == "Delete"
 
 
-def test_old_images_expire_but_enough_to_roll_back_stay(template: Template) -> None:
+def test_images_without_a_tag_expire_and_no_other(template: Template) -> None:
     (repository,) = template.find_resources("AWS::ECR::Repository").values()
-    rules = json.loads(repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    assert [(rule["selection"]["tagStatus"], rule["selection"]["countNumber"]) for rule in rules] == [
-        ("untagged", 7),
-        ("any", 50),
-    ]
+    (rule,) = json.loads(repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    assert rule["selection"] == {
+        "tagStatus": "untagged",
+        "countType": "sinceImagePushed",
+        "countNumber": 7,
+        "countUnit": "days",
+    }
+    assert rule["action"] == {"type": "expire"}
 
 
 def test_logical_id_of_the_repository_is_pinned(template: Template) -> None:
     assert set(template.find_resources("AWS::ECR::Repository")) == {"RegistryRepositoryC6C96DCD"}
-
-
-def test_keeping_one_image_only_is_refused() -> None:
-    with pytest.raises(PropsError, match="predecessor"):
-        props("payments", kept_images=1)
 
 
 def test_each_program_has_a_repository_and_a_key_of_its_own() -> None:

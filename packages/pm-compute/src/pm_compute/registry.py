@@ -7,7 +7,6 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from pm_compute.errors import PropsError
 from pm_core import resource_name
 
 
@@ -19,11 +18,7 @@ class ImageRegistryProps:
         environment: source or target.
         suffix: The deployment's environmentSuffix.
         program: Whose images, for example ``payments``; in the names of repository and key alias.
-        kept_images: How many tagged images are kept for rolling back, at least 2. Default 50.
         untagged_days: Days until an image without a tag is removed. Default 7.
-
-    Raises:
-        PropsError: Fewer than two kept images.
 
     Source: AWS::ECR::Repository LifecyclePolicy.
     """
@@ -31,12 +26,7 @@ class ImageRegistryProps:
     environment: str
     suffix: str
     program: str
-    kept_images: int = 50
     untagged_days: int = 7
-
-    def __post_init__(self) -> None:
-        if self.kept_images < 2:
-            raise PropsError(f"kept_images {self.kept_images}: keep at least 2, the running one and its predecessor")
 
 
 class ImageRegistry(Construct):
@@ -67,18 +57,16 @@ class ImageRegistry(Construct):
             encryption_key=key,
             empty_on_delete=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
+            # Nothing that has a tag expires: ECR does not know which one a service still runs, or would be rolled back
+            # to, and a push of several architectures with attestations counts as several images. What an image with a
+            # tag refers to stays with it.
+            # Source: Amazon ECR user guide, "Automate the cleanup of images by using lifecycle policies".
             lifecycle_rules=[
                 ecr.LifecycleRule(
                     rule_priority=1,
                     description="Images that lost their tag",
                     tag_status=ecr.TagStatus.UNTAGGED,
                     max_image_age=cdk.Duration.days(props.untagged_days),
-                ),
-                ecr.LifecycleRule(
-                    rule_priority=2,
-                    description="Old releases",
-                    tag_status=ecr.TagStatus.ANY,
-                    max_image_count=props.kept_images,
                 ),
             ],
         )
