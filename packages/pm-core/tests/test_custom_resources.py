@@ -120,6 +120,17 @@ def test_running_out_of_time_is_answered_once(cloudformation: CloudFormation) ->
     assert "no result within" in cloudformation.answers[0]["Reason"]
 
 
+def test_work_that_waits_as_long_as_it_should_says_what_it_waited_for(cloudformation: CloudFormation) -> None:
+    def waits(*arguments: Any) -> Outcome:
+        time.sleep(arguments[-1])
+        raise TimeoutError("the load balancer is still there")
+
+    answers(waits)(cloudformation.event("Delete"), Context(seconds=31))
+    assert [answered["Reason"] for answered in cloudformation.answers] == [
+        "TimeoutError: the load balancer is still there"
+    ]
+
+
 def test_an_answer_that_does_not_arrive_is_sent_again(
     cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ _ATTEMPTS = 4
 _ATTEMPT_SECONDS = 10
 # Time kept back for the answer before Lambda ends the function.
 _RESERVE_SECONDS = 30.0
+# So much earlier than the watchdog the work should end by itself: it knows what it waited for.
+_MARGIN_SECONDS = 5.0
 _REASON_CHARACTERS = 800
 _GOING = ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
@@ -74,8 +76,8 @@ def answers(work: Work) -> Handler:
     """A Lambda handler that runs ``work(request_type, properties, old_properties, seconds)`` and reports how it went.
 
     ``work`` gets Create, Update or Delete, the resource's properties, on an Update those before it (else none), and how
-    many seconds it may take. Anything that it raises becomes a failure with the error's text as reason; running out of
-    time does, too.
+    many seconds it should take. Anything that it raises becomes a failure with the error's text as reason; running out
+    of time does, too.
     """
 
     def handle(event: Mapping[str, Any], context: Context) -> None:
@@ -87,7 +89,10 @@ def answers(work: Work) -> Handler:
         LOG.info("%s of %s", event["RequestType"], event["LogicalResourceId"])
         try:
             outcome = work(
-                event["RequestType"], event["ResourceProperties"], event.get("OldResourceProperties", {}), seconds
+                event["RequestType"],
+                event["ResourceProperties"],
+                event.get("OldResourceProperties", {}),
+                max(seconds / 2, seconds - _MARGIN_SECONDS),
             )
         except Exception as error:
             LOG.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])
