@@ -56,6 +56,7 @@ WATCHES = {
 EXPECTED: dict[tuple[str, str], dict[str, set[str]]] = {
     ("prepare", "replicate"): {
         "data-source": {"AWS::S3::Bucket", "AWS::IAM::ManagedPolicy"},  # logs follow the payments from now on
+        "observability-source": SHOWN | RUNG,  # and are watched on their way
         "observability-target": SHOWN | RUNG,
     },
     ("replicate", "shift"): {"observability-target": SHOWN},

@@ -33,8 +33,8 @@ from pm_rehearsal.cloud.extension import (
 TYPE = "AWS::CertificateManager::Certificate"
 VALID_DAYS = 30
 RECORD_TTL_SECONDS = 300
-IN_USE_SECONDS = 10.0
-"""For how long ACM still names a load balancer that is gone. Source: aws-cdk #4179; up to minutes on AWS."""
+IN_USE_SECONDS = 3.0
+"""For how long ACM still names a load balancer that is gone; seconds to minutes on AWS. Source: aws-cdk #4179."""
 
 
 def install(extension: Extension) -> None:

@@ -16,7 +16,7 @@ from botocore.config import Config
 from pm_core.custom_resources import LOG, Outcome, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "adaptive"})
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 
 
 class StillInUseError(TimeoutError):
