@@ -138,8 +138,11 @@ def integration(session: nox.Session) -> None:
         return
     # The rehearsal by itself: it pays 200 times a second, and no other test should be what it waits for.
     run(session, "pytest", "tests_integration/test_rehearsal.py")
-    others = ("--durations", "20", "--ignore=tests_integration/test_rehearsal.py", "tests_integration")
-    run(session, "pytest", *PARALLEL, *others)
+    # CloudFormation's validation is 40 % of a synthesis. The rehearsal has it; these ask for it; the others do without.
+    run(session, "pytest", "-n", "2", "tests_integration/test_rule_packs.py")
+    apart = ("rehearsal", "rule_packs")
+    others = (*(f"--ignore=tests_integration/test_{name}.py" for name in apart), "--durations", "20")
+    run(session, "pytest", *PARALLEL, *others, "tests_integration", CDK_VALIDATION="false")
 
 
 @nox.session(default=False)

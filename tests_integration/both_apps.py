@@ -1,6 +1,7 @@
 """Both environments' apps, composed in this process."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,12 @@ def composed(
         only: Globs over stack ids; everything by default.
         directory: Gets the assembly; a temporary one by default.
         validated: Whether CloudFormation's own validation looks at the templates, which takes seconds.
+
+    Raises:
+        ValueError: It should, but the variable CDK_VALIDATION, which would win, is there.
     """
+    if validated and "CDK_VALIDATION" in os.environ:
+        raise ValueError("CDK_VALIDATION is set: unset it, or nothing is validated")
     app = cdk.App(
         context=CONTEXT,
         outdir=None if directory is None else str(directory),
