@@ -8,11 +8,12 @@ from botocore.stub import Stubber
 
 from pm_compute.functions import image
 from pm_compute.functions.image import ImageMissingError, digest
+from pm_core.custom_resources import Request
 
 IMAGE = {"repositoryName": "payments", "imageIds": [{"imageTag": "1.2.3"}]}
 URI = "111122223333.dkr.ecr.us-east-1.amazonaws.com/payments"
 STACK = "arn:aws:cloudformation:us-east-1:111122223333:stack/compute/1"
-PROPERTIES = {"RepositoryName": "payments", "ImageTag": "1.2.3", "RepositoryUri": URI, "StackId": STACK}
+PROPERTIES = {"RepositoryName": "payments", "ImageTag": "1.2.3", "RepositoryUri": URI}
 
 
 def client(service: str) -> Any:
@@ -62,4 +63,7 @@ def work(ecr: Any, request_type: str, status: str, monkeypatch: pytest.MonkeyPat
     with Stubber(cloudformation) as stacks:
         stack = {"StackName": "compute", "CreationTime": "2026-01-01T00:00:00Z", "StackStatus": status}
         stacks.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
-        assert image.work(request_type, PROPERTIES, {}, 10).physical_id == "image:payments"
+        assert (
+            image.work(Request(kind=request_type, properties=PROPERTIES, stack_id=STACK, seconds=10)).physical_id
+            == "image:payments"
+        )

@@ -7,6 +7,7 @@ import pytest
 from botocore.stub import Stubber
 
 from pm_compute.functions import quiet_cluster
+from pm_core.custom_resources import Request
 
 STACK = "arn:aws:cloudformation:us-east-1:111122223333:stack/compute/1"
 OFF = {"cluster": "cluster-source", "settings": [{"name": "containerInsights", "value": "disabled"}]}
@@ -46,8 +47,9 @@ def test_insights_are_switched_off_when_the_stack_goes_only(
             stacks.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
         if off:
             clusters.add_response("update_cluster_settings", {}, OFF)
-        properties = {"Cluster": "cluster-source", "StackId": STACK}
-        outcome = quiet_cluster.work(request_type, properties, {}, 10)
+        outcome = quiet_cluster.work(
+            Request(kind=request_type, properties={"Cluster": "cluster-source"}, stack_id=STACK, seconds=10)
+        )
         clusters.assert_no_pending_responses()
         stacks.assert_no_pending_responses()
     assert outcome.physical_id == "quiet:cluster-source"

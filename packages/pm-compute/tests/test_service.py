@@ -134,7 +134,6 @@ def test_service_waits_for_permissions_listener_and_image(template: Template) ->
     assert policies | set(listeners) | set(images) <= set(service["DependsOn"])
     (image,) = images.values()
     assert (image["Properties"]["RepositoryName"], image["Properties"]["ImageTag"]) == ("payments", "1.2.3")
-    assert image["Properties"]["StackId"] == {"Ref": "AWS::StackId"}
     asks = statements(template, "role-existing-image-source-dev1")["AskForTheStack"]
     assert (asks["Action"], asks["Resource"]) == ("cloudformation:DescribeStacks", {"Ref": "AWS::StackId"})
 
@@ -269,7 +268,6 @@ def test_container_insights_end_before_the_service_does(template: Template) -> N
     (service,) = template.find_resources("AWS::ECS::Service")
     (quiet,) = template.find_resources("Custom::QuietCluster").values()
     assert quiet["Properties"]["Cluster"] == {"Ref": cluster}
-    assert quiet["Properties"]["StackId"] == {"Ref": "AWS::StackId"}
     assert service in quiet["DependsOn"]
     allowed = statements(template, "role-quiet-cluster-source-dev1")
     del allowed["Log"]

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from pm_core.cdk.handlers import bucket_emptying
 from pm_core.cdk.handlers.bucket_emptying import CLOSED, NotEmptyError, close, empty
-from pm_core.custom_resources import goes
+from pm_core.custom_resources import Request, goes
 
 PAGE = 2
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/data/1"
@@ -157,6 +157,8 @@ def test_objects_go_with_their_stack_only(
     clients = {"s3": bucket, "cloudformation": Stacks(status)}
     monkeypatch.setattr(bucket_emptying.boto3, "client", lambda name, **_: clients[name])
     monkeypatch.setattr(bucket_emptying.time, "sleep", lambda _: None)
-    outcome = bucket_emptying.work(request_type, {"BucketName": "logs", "StackId": STACK}, {}, 10)
+    outcome = bucket_emptying.work(
+        Request(kind=request_type, properties={"BucketName": "logs"}, stack_id=STACK, seconds=10)
+    )
     assert bucket.versions == left
     assert outcome.physical_id == "emptied:logs"

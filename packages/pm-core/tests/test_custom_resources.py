@@ -3,14 +3,14 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from pm_core import custom_resources
-from pm_core.custom_resources import Outcome, answers
+from pm_core.custom_resources import Outcome, Request, answers
 
 
 class CloudFormation:
@@ -72,11 +72,11 @@ def cloudformation() -> Iterator[CloudFormation]:
     receiver.close()
 
 
-def succeed(request_type: str, properties: Mapping[str, Any], *_: object) -> Outcome:
-    return Outcome(physical_id=f"id:{properties['Name']}", data={"Did": request_type})
+def succeed(request: Request) -> Outcome:
+    return Outcome(physical_id=f"id:{request.properties['Name']}", data={"Did": request.kind})
 
 
-def refuse(*_: object) -> Outcome:
+def refuse(_: Request) -> Outcome:
     raise LookupError("no such database")
 
 
@@ -95,6 +95,28 @@ def test_success_is_answered_with_identity_and_data(cloudformation: CloudFormati
     assert cloudformation.content_types == [""]
 
 
+def test_work_gets_the_request_as_cloudformation_sends_it(cloudformation: CloudFormation) -> None:
+    asked: list[Request] = []
+
+    def work(request: Request) -> Outcome:
+        asked.append(request)
+        return Outcome(physical_id="id:y")
+
+    answers(work)(cloudformation.event("Create"), Context())
+    update = cloudformation.event("Update", PhysicalResourceId="id:x") | {"OldResourceProperties": {"Name": "w"}}
+    answers(work)(update, Context(seconds=60))
+    created, updated = asked
+    assert (created.kind, created.properties, created.old_properties, created.physical_id) == (
+        "Create",
+        {"Name": "x"},
+        {},
+        "",
+    )
+    assert (updated.kind, updated.old_properties, updated.physical_id) == ("Update", {"Name": "w"}, "id:x")
+    assert updated.stack_id == "stack"
+    assert 20 < updated.seconds < 30  # less than the watchdog, which leaves time for the answer
+
+
 def test_failure_is_answered_with_its_reason(cloudformation: CloudFormation) -> None:
     answers(refuse)(cloudformation.event("Update", PhysicalResourceId="id:x"), Context())
     (answered,) = cloudformation.answers
@@ -109,7 +131,7 @@ def test_a_failed_creation_has_an_identity_to_roll_back(cloudformation: CloudFor
 
 
 def test_running_out_of_time_is_answered_once(cloudformation: CloudFormation) -> None:
-    def slow(*_: object) -> Outcome:
+    def slow(_: Request) -> Outcome:
         deadline = time.monotonic() + 5
         while not cloudformation.answers and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -121,8 +143,8 @@ def test_running_out_of_time_is_answered_once(cloudformation: CloudFormation) ->
 
 
 def test_work_that_waits_as_long_as_it_should_says_what_it_waited_for(cloudformation: CloudFormation) -> None:
-    def waits(*arguments: Any) -> Outcome:
-        time.sleep(arguments[-1])
+    def waits(request: Request) -> Outcome:
+        time.sleep(request.seconds)
         raise TimeoutError("the load balancer is still there")
 
     answers(waits)(cloudformation.event("Delete"), Context(seconds=31))

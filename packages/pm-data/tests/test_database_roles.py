@@ -10,6 +10,7 @@ import pytest
 from pg8000.native import Connection
 from psycopg import errors
 
+from pm_core.custom_resources import Outcome, Request
 from pm_core.database_access import Credentials, SecretError
 from pm_data.functions import database_roles
 from pm_data.functions.database_roles import RoleError, UnreachableError, apply, connect, scram_verifier
@@ -296,19 +297,23 @@ def properties() -> dict[str, Any]:
     }
 
 
+def work(kind: str) -> Outcome:
+    return database_roles.work(Request(kind=kind, properties=properties(), stack_id="stack", seconds=20))
+
+
 def test_a_request_makes_the_roles_and_keeps_its_identity(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_roles.boto3, "client", lambda *_, **__: Secrets(server))
-    created = database_roles.work("Create", properties(), {}, 20)
-    assert database_roles.work("Update", properties(), {}, 20) == created
-    assert database_roles.work("Delete", properties(), {}, 20) == created
+    created = work("Create")
+    assert work("Update") == created
+    assert work("Delete") == created
 
 
 def test_a_secret_of_another_role_is_refused(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_roles.boto3, "client", lambda *_, **__: Secrets(server, pm_dms="pm_app"))
     with pytest.raises(SecretError, match="pm_dms is of 'pm_app'"):
-        database_roles.work("Create", properties(), {}, 20)
+        work("Create")
 
 
 def test_alternating_users_may_the_same_and_log_in_once_rotation_gave_them_a_password(server: PostgresServer) -> None:

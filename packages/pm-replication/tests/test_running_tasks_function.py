@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pm_core.custom_resources import Request
 from pm_core.tags import PAUSED_TASK
 from pm_replication.functions import running_tasks
 from pm_replication.functions.running_tasks import (
@@ -182,17 +183,23 @@ def test_the_mark_is_the_tag_that_the_engine_takes_off() -> None:
 CHANGED = PROPERTIES | {"Definition": "two"}
 
 
+def asked(kind: str, new: Any, old: Any = None, *, physical_id: str = "", seconds: float = 5) -> Request:
+    return Request(
+        kind=kind, properties=new, old_properties=old or {}, physical_id=physical_id, stack_id="stack", seconds=seconds
+    )
+
+
 def pause_update(new: Any, old: Any, *, physical_id: str | None = None, seconds: float = 5) -> str:
     """The physical id after an update from ``old`` to ``new``."""
-    return pause_work(physical_id or identity(old), "Update", new, old, seconds).physical_id
+    return pause_work(asked("Update", new, old, physical_id=physical_id or identity(old), seconds=seconds)).physical_id
 
 
 def test_an_unchanged_definition_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     dms = Dms({LOAD: ["running"], FORWARD: ["running"]})
     client(monkeypatch, dms)
-    created = pause_work("", "Create", PROPERTIES, {}, 5).physical_id
+    created = pause_work(asked("Create", PROPERTIES)).physical_id
     assert pause_update(PROPERTIES | {"ServiceToken": "another"}, PROPERTIES) == created == identity(PROPERTIES)
-    assert pause_work(created, "Delete", PROPERTIES, {}, 5).physical_id == created
+    assert pause_work(asked("Delete", PROPERTIES, physical_id=created)).physical_id == created
     assert dms.calls == []
 
 
@@ -202,7 +209,7 @@ def test_a_changed_definition_pauses_and_resumes_what_ran(monkeypatch: pytest.Mo
     pause_update(CHANGED, PROPERTIES)
     assert dms.calls == [f"stop arn:{LOAD}"]
     dms.statuses[LOAD] = ["stopped", "running"]
-    resume_work("Update", {"Tasks": [LOAD, FORWARD]}, 30)
+    resume_work(asked("Update", {"Tasks": [LOAD, FORWARD]}))
     assert dms.calls == [f"stop arn:{LOAD}", f"resume-processing arn:{LOAD}"]
 
 
@@ -214,7 +221,7 @@ def test_an_update_that_fails_after_the_pause_ends_with_what_ran_running(monkeyp
     assert pause_update(PROPERTIES, CHANGED, physical_id=paused) == identity(PROPERTIES)
     assert dms.calls == [f"stop arn:{LOAD}"]
     dms.statuses[LOAD] = ["stopped", "running"]
-    assert pause_work(paused, "Delete", CHANGED, {}, 5).physical_id == paused
+    assert pause_work(asked("Delete", CHANGED, physical_id=paused)).physical_id == paused
     assert dms.calls == [f"stop arn:{LOAD}", f"resume-processing arn:{LOAD}"]
     assert dms.marked == set()
 
@@ -244,5 +251,5 @@ def test_the_rollback_of_a_refused_reload_is_not_refused(monkeypatch: pytest.Mon
 def test_deleting_the_stack_stops_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     dms = Dms({LOAD: ["running", "stopped"], FORWARD: ["stopped"]})
     client(monkeypatch, dms)
-    resume_work("Delete", {"Tasks": [LOAD, FORWARD]}, 30)
+    resume_work(asked("Delete", {"Tasks": [LOAD, FORWARD]}))
     assert dms.calls == [f"stop arn:{LOAD}"]

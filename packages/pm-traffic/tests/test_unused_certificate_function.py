@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pm_core.custom_resources import Request
 from pm_traffic.functions import unused_certificate
 from pm_traffic.functions.unused_certificate import StillInUseError, wait_until_unused
 
@@ -79,6 +80,8 @@ def test_only_a_stack_that_goes_waits(
             stacks.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
         if waits:
             used_by(answers)
-        outcome = unused_certificate.work(request_type, {"CertificateArn": ARN, "StackId": STACK}, {}, 10)
+        outcome = unused_certificate.work(
+            Request(kind=request_type, properties={"CertificateArn": ARN}, stack_id=STACK, seconds=10)
+        )
         stacks.assert_no_pending_responses()
     assert outcome.physical_id == f"unused:{ARN}"

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from pm_core.custom_resources import Request
 from pm_traffic.functions import weight_keeping
 from pm_traffic.functions.weight_keeping import WeightTimeoutError, identity, keep, remove, work
 
@@ -23,7 +24,13 @@ DEPLOYED: dict[str, Any] = {
     "ResourceRecords": ["Lb-1.elb.amazonaws.com"],
     "HealthCheckId": "check-1",
 }
-PROPERTIES = {"Record": DEPLOYED, "WeightParameter": PARAMETER, "StackId": STACK}
+PROPERTIES = {"Record": DEPLOYED, "WeightParameter": PARAMETER}
+
+
+def asked(kind: str) -> Request:
+    return Request(kind=kind, properties=PROPERTIES, stack_id=STACK, seconds=5)
+
+
 OTHER = {"Name": "pay.acme.test.", "Type": "CNAME", "SetIdentifier": "target", "Weight": 60, "TTL": 10}
 NEXT = {"Name": "www.acme.test.", "Type": "CNAME", "SetIdentifier": "source", "Weight": 1, "TTL": 10}
 
@@ -168,7 +175,7 @@ def test_the_record_goes_with_its_stack(aws: Aws, status: str) -> None:
     aws.stack_is(status)
     aws.lists(live(0))
     aws.changes("DELETE", live(0))
-    work("Delete", PROPERTIES, {}, 5)
+    work(asked("Delete"))
 
 
 @pytest.mark.parametrize(
@@ -180,12 +187,12 @@ def test_the_record_stays_when_this_is_what_an_update_left_over(aws: Aws, status
     aws.lists(live(100))
     aws.changes("UPSERT", live(0))
     aws.says(0)
-    work("Delete", PROPERTIES, {}, 5)
+    work(asked("Delete"))
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_nothing_is_asked_or_changed_before_the_end(aws: Aws, request_type: str) -> None:
-    assert work(request_type, PROPERTIES, {}, 5).physical_id == identity(DEPLOYED)
+    assert work(asked(request_type)).physical_id == identity(DEPLOYED)
 
 
 @pytest.mark.parametrize("name", sorted(DEPLOYED))

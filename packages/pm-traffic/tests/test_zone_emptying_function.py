@@ -6,6 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pm_core.custom_resources import Request
 from pm_traffic.functions import zone_emptying
 from pm_traffic.functions.zone_emptying import ZoneNotEmptyError, empty
 
@@ -81,7 +82,9 @@ def test_records_go_with_their_stack_only(
             stacks.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
         if emptied:
             listing(records)
-        outcome = zone_emptying.work(request_type, {"HostedZoneId": "Z1", "StackId": STACK}, {}, 10)
+        outcome = zone_emptying.work(
+            Request(kind=request_type, properties={"HostedZoneId": "Z1"}, stack_id=STACK, seconds=10)
+        )
         records.assert_no_pending_responses()
         stacks.assert_no_pending_responses()
     assert outcome.physical_id == "emptied:Z1"

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -59,24 +58,18 @@ class ExistingImage(Construct):
             key=props.key,
             log_retention_days=props.log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            asks_for_stack=True,
         )
         provider.allow(
             iam.PolicyStatement(sid="Look", actions=["ecr:DescribeImages"], resources=[props.repository_arn]),
-            # Whether a failed update is being rolled back.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            ),
         )
-        cdk.CustomResource(
+        provider.resource(
             self,
             "Resource",
-            resource_type="Custom::ExistingImage",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
+            kind="Custom::ExistingImage",
             properties={
                 "RepositoryName": props.repository_name,
                 "RepositoryUri": props.repository_uri,
                 "ImageTag": props.tag,
-                "StackId": cdk.Aws.STACK_ID,
             },
         )

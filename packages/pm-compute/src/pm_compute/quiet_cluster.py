@@ -1,6 +1,5 @@
 """QuietCluster: the log group of Container Insights goes with its stack, and stays gone."""
 
-import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -47,21 +46,16 @@ class QuietCluster(Construct):
             key=key,
             log_retention_days=log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            asks_for_stack=True,
         )
         provider.allow(
             iam.PolicyStatement(
                 sid="SwitchOff", actions=["ecs:UpdateClusterSettings"], resources=[cluster.cluster_arn]
             ),
-            # Whether the stack goes, or only changes.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            ),
         )
-        self.resource = cdk.CustomResource(
+        self.resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::QuietCluster",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties={"Cluster": cluster.cluster_name, "StackId": cdk.Aws.STACK_ID},
+            kind="Custom::QuietCluster",
+            properties={"Cluster": cluster.cluster_name},
         )

@@ -76,11 +76,9 @@ class StoppedTasks(Construct):
             iam.PolicyStatement(sid="Stop", actions=["ecs:DescribeTasks", "ecs:StopTask"], resources=[tasks]),
         )
         acknowledge_wildcard(provider.policy, tasks, "The id of a task is chosen when somebody runs it.")
-        self.resource = cdk.CustomResource(
+        self.resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::StoppedTasks",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
+            kind="Custom::StoppedTasks",
             properties={"Cluster": props.cluster_name, "Family": props.family},
         )

@@ -48,7 +48,28 @@ class Outcome:
     data: Mapping[str, str] = field(default_factory=dict)
 
 
-Work = Callable[[str, Mapping[str, Any], Mapping[str, Any], float], Outcome]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What CloudFormation asks for.
+
+    Attributes:
+        kind: Create, Update or Delete.
+        properties: The resource's properties.
+        old_properties: On an Update those before it.
+        physical_id: Identity of the resource; empty on a Create.
+        stack_id: ARN of its stack.
+        seconds: How long the work should take at most.
+    """
+
+    kind: str
+    properties: Mapping[str, Any]
+    old_properties: Mapping[str, Any] = field(default_factory=dict)
+    physical_id: str = ""
+    stack_id: str
+    seconds: float
+
+
+Work = Callable[[Request], Outcome]
 Handler = Callable[[Mapping[str, Any], Context], None]
 
 
@@ -73,11 +94,9 @@ def goes(cloudformation: Any, stack_id: str) -> bool:
 
 
 def answers(work: Work) -> Handler:
-    """A Lambda handler that runs ``work(request_type, properties, old_properties, seconds)`` and reports how it went.
+    """A Lambda handler that runs ``work`` and reports how it went.
 
-    ``work`` gets Create, Update or Delete, the resource's properties, on an Update those before it (else none), and how
-    many seconds it should take. Anything that it raises becomes a failure with the error's text as reason; running out
-    of time does, too.
+    Anything that it raises becomes a failure with the error's text as reason; running out of time does, too.
     """
 
     def handle(event: Mapping[str, Any], context: Context) -> None:
@@ -89,10 +108,14 @@ def answers(work: Work) -> Handler:
         LOG.info("%s of %s", event["RequestType"], event["LogicalResourceId"])
         try:
             outcome = work(
-                event["RequestType"],
-                event["ResourceProperties"],
-                event.get("OldResourceProperties", {}),
-                max(seconds / 2, seconds - _MARGIN_SECONDS),
+                Request(
+                    kind=event["RequestType"],
+                    properties=event["ResourceProperties"],
+                    old_properties=event.get("OldResourceProperties", {}),
+                    physical_id=event.get("PhysicalResourceId", ""),
+                    stack_id=event["StackId"],
+                    seconds=max(seconds / 2, seconds - _MARGIN_SECONDS),
+                )
             )
         except Exception as error:
             LOG.exception("%s of %s failed", event["RequestType"], event["LogicalResourceId"])

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -78,12 +77,10 @@ class DatabaseRoles(Construct):
             ),
             iam.PolicyStatement(sid="DecryptSecrets", actions=["kms:Decrypt"], resources=[props.key.key_arn]),
         )
-        self.resource = cdk.CustomResource(
+        self.resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::DatabaseRoles",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS * 2),
+            kind="Custom::DatabaseRoles",
             properties={
                 "MasterSecretArn": props.master_secret.secret_arn,
                 "RoleSecretArns": {role: secret.secret_arn for role, secret in props.secrets.items()},

@@ -20,7 +20,7 @@ ALTERNATING_USERS = frozenset(CLONES)
 _TRANSFORM = "AWS::SecretsManager-2024-09-16"
 # What means something in DMS's connection strings. Not all punctuation: AWS's function asks for a password with some of
 # each kind of characters, which Secrets Manager refuses when all of one kind are excluded.
-EXCLUDED_CHARACTERS = "".join(character for character in string.punctuation if character not in "-_")
+_EXCLUDED_CHARACTERS = "".join(character for character in string.punctuation if character not in "-_")
 
 
 def rotation_function_name(environment: str, suffix: str, *, username: str) -> str:
@@ -86,7 +86,7 @@ class SecretRotation(Construct):
                 kms_key_arn=props.key.key_arn,
                 master_secret_arn=master.secret_arn if master else None,
                 master_secret_kms_key_arn=props.key.key_arn if master else None,
-                exclude_characters=EXCLUDED_CHARACTERS,
+                exclude_characters=_EXCLUDED_CHARACTERS,
                 vpc_security_group_ids=props.security_group_id,
                 vpc_subnet_ids=cdk.Fn.join(",", list(props.subnet_ids)),
             ),

@@ -63,11 +63,9 @@ class DefaultGroup(Construct):
             # EC2 has no resource-level permission for this action.
             iam.PolicyStatement(sid="Look", actions=["ec2:DescribeSecurityGroups"], resources=["*"]),
         )
-        self.resource = cdk.CustomResource(
+        self.resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::ClosedDefaultGroup",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
+            kind="Custom::ClosedDefaultGroup",
             properties={"GroupId": group_id},
         )

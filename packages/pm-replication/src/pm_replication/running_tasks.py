@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_dms as dms
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -75,18 +74,18 @@ class RunningTasks(Construct):
             iam.PolicyStatement(sid="Look", actions=["dms:DescribeReplicationTasks"], resources=["*"]),
         )
         common = {"Tasks": list(props.tasks), "Definition": hashlib.sha256(props.definition.encode()).hexdigest()[:16]}
-        before = self._resource(
+        before = provider.resource(
+            self,
             "Before",
-            provider,
-            "Custom::PausedTasks",
-            {
+            kind="Custom::PausedTasks",
+            properties={
                 **common,
                 "Side": "before",
                 "InstanceArn": props.instance_arn,
                 "MigrationTypes": {name: task.migration_type for name, task in props.tasks.items()},
             },
         )
-        after = self._resource("After", provider, "Custom::ResumedTasks", {**common, "Side": "after"})
+        after = provider.resource(self, "After", kind="Custom::ResumedTasks", properties={**common, "Side": "after"})
         for changed in (*props.endpoints, *props.tasks.values()):
             changed.node.add_dependency(before)
         after.node.add_dependency(*props.tasks.values(), self._permission(provider, props))
@@ -111,16 +110,4 @@ class RunningTasks(Construct):
                     resources=[task.ref for task in props.tasks.values()],
                 )
             ],
-        )
-
-    def _resource(
-        self, construct_id: str, provider: ResourceFunction, kind: str, properties: Mapping[str, object]
-    ) -> cdk.CustomResource:
-        return cdk.CustomResource(
-            self,
-            construct_id,
-            resource_type=kind,
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties=properties,
         )

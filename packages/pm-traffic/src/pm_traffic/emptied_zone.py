@@ -1,6 +1,5 @@
 """EmptiedZone: lets a hosted zone go with its stack, whoever left records in it."""
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_route53 as route53
@@ -46,6 +45,7 @@ class EmptiedZone(Construct):
             key=key,
             log_retention_days=log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            asks_for_stack=True,
         )
         provider.allow(
             iam.PolicyStatement(
@@ -57,16 +57,10 @@ class EmptiedZone(Construct):
                 ],
                 resources=[zone.hosted_zone_arn],
             ),
-            # Whether the stack goes, or only changes.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            ),
         )
-        self.resource = cdk.CustomResource(
+        self.resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::EmptiedZone",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties={"HostedZoneId": zone.hosted_zone_id, "StackId": cdk.Aws.STACK_ID},
+            kind="Custom::EmptiedZone",
+            properties={"HostedZoneId": zone.hosted_zone_id},
         )

@@ -57,15 +57,14 @@ class KeptWeight(Construct):
             key=props.key,
             log_retention_days=props.log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            asks_for_stack=True,
         )
         provider.allow(*self._permissions(props))
         record = props.record
-        resource = cdk.CustomResource(
+        resource = provider.resource(
             self,
             "Resource",
-            resource_type="Custom::KeptWeight",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
+            kind="Custom::KeptWeight",
             properties={
                 # All that the record is made from: what is missing here could change unnoticed.
                 "Record": {
@@ -79,7 +78,6 @@ class KeptWeight(Construct):
                     "HealthCheckId": record.health_check_id,
                 },
                 "WeightParameter": props.weight_parameter,
-                "StackId": cdk.Aws.STACK_ID,
             },
         )
         record.node.add_dependency(resource)
@@ -108,8 +106,4 @@ class KeptWeight(Construct):
                 },
             ),
             iam.PolicyStatement(sid="ReadWeight", actions=["ssm:GetParameter"], resources=[parameter]),
-            # Whether the stack goes, or only changes.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            ),
         ]

@@ -1,6 +1,5 @@
 """UnusedCertificate: lets a certificate go with its stack, right after the load balancers that used it."""
 
-import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -43,22 +42,17 @@ class UnusedCertificate(Construct):
             key=key,
             log_retention_days=log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
+            asks_for_stack=True,
         )
         provider.allow(
             iam.PolicyStatement(
                 sid="Look", actions=["acm:DescribeCertificate"], resources=[certificate.certificate_arn]
             ),
-            # Whether the stack goes, or only changes.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            ),
         )
         # Names the certificate, and so is deleted before it.
-        cdk.CustomResource(
+        provider.resource(
             self,
             "Resource",
-            resource_type="Custom::UnusedCertificate",
-            service_token=provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties={"CertificateArn": certificate.certificate_arn, "StackId": cdk.Aws.STACK_ID},
+            kind="Custom::UnusedCertificate",
+            properties={"CertificateArn": certificate.certificate_arn},
         )

@@ -1,12 +1,11 @@
 """The function behind ExistingImage: an image that ECS would look for in vain fails the deployment at once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers, stack_status
+from pm_core.custom_resources import LOG, Outcome, Request, answers, stack_status
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
 
@@ -38,15 +37,17 @@ def _rolled_back(stack_id: str) -> bool:
     return stack_status(boto3.client("cloudformation", config=_AWS), stack_id) == "UPDATE_ROLLBACK_IN_PROGRESS"
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], __: float) -> Outcome:
-    """One request of CloudFormation. Properties: RepositoryName, ImageTag, RepositoryUri, StackId."""
-    repository, tag, uri = properties["RepositoryName"], properties["ImageTag"], properties["RepositoryUri"]
-    if request_type == "Update" and _rolled_back(properties["StackId"]):
+def work(request: Request) -> Outcome:
+    """One request of CloudFormation. Properties: RepositoryName, ImageTag, RepositoryUri."""
+    repository, tag = request.properties["RepositoryName"], request.properties["ImageTag"]
+    if request.kind == "Update" and _rolled_back(request.stack_id):
         # Back to the tag before: refusing it, should its image be gone by now, would protect nothing and leave the
         # stack in UPDATE_ROLLBACK_FAILED.
         LOG.warning("%s:%s is not looked for: the stack's update is being rolled back", repository, tag)
-    elif request_type != "Delete":
-        found = digest(boto3.client("ecr", config=_AWS), repository=repository, tag=tag, uri=uri)
+    elif request.kind != "Delete":
+        found = digest(
+            boto3.client("ecr", config=_AWS), repository=repository, tag=tag, uri=request.properties["RepositoryUri"]
+        )
         LOG.info("%s:%s is %s", repository, tag, found)
     return Outcome(physical_id=f"image:{repository}")
 

@@ -1,13 +1,13 @@
 """The function behind StoppedTasks: no task of a family runs any more when its stack goes."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, Request, answers
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
 _LOOK_SECONDS = 2.0
@@ -57,11 +57,11 @@ def _active(ecs: Any, cluster: str, family: str) -> Iterator[dict[str, Any]]:
         yield from (task for task in described if task["lastStatus"] != "STOPPED")
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
+def work(request: Request) -> Outcome:
     """One request of CloudFormation. Properties: Cluster, Family."""
-    cluster, family = properties["Cluster"], properties["Family"]
-    if request_type == "Delete":
-        stopped = stop_all(boto3.client("ecs", config=_AWS), cluster=cluster, family=family, seconds=seconds)
+    cluster, family = request.properties["Cluster"], request.properties["Family"]
+    if request.kind == "Delete":
+        stopped = stop_all(boto3.client("ecs", config=_AWS), cluster=cluster, family=family, seconds=request.seconds)
         LOG.info("%d tasks of %s stopped", stopped, family)
     return Outcome(physical_id=f"tasks:{family}")
 

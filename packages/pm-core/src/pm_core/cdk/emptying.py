@@ -1,6 +1,5 @@
 """BucketEmptying: what lets a bucket go with its stack, however full it is and whoever still writes to it."""
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -50,12 +49,7 @@ class BucketEmptying(Construct):
             key=key,
             log_retention_days=log_retention_days,
             timeout_seconds=_TIMEOUT_SECONDS,
-        )
-        self._provider.allow(
-            # Whether the stack goes, or only changes.
-            iam.PolicyStatement(
-                sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
-            )
+            asks_for_stack=True,
         )
 
     def empty(self, construct_id: str, bucket: s3.Bucket) -> None:
@@ -72,13 +66,8 @@ class BucketEmptying(Construct):
                 reason="Every object that the one named bucket holds has to go before the bucket can be deleted.",
             ),
         )
-        emptied = cdk.CustomResource(
-            self,
-            construct_id,
-            resource_type="Custom::EmptiedBucket",
-            service_token=self._provider.function.function_arn,
-            service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
-            properties={"BucketName": bucket.bucket_name, "StackId": cdk.Aws.STACK_ID},
+        emptied = self._provider.resource(
+            self, construct_id, kind="Custom::EmptiedBucket", properties={"BucketName": bucket.bucket_name}
         )
         # Deleted before them: while the bucket, its policy and, by the function, the permission still stand.
         if bucket.policy is not None:

@@ -70,6 +70,7 @@ class ResourceFunction(Construct):
         log_retention_days: Retention of the log.
         timeout_seconds: Longest run, at most 900.
         placement: Where in a network it runs, if it talks to something there.
+        asks_for_stack: Whether it asks how its stack is (``goes`` and ``stack_status`` of pm_core.custom_resources).
         unnamed: For auditors, why an action that :meth:`allow` gives names no resource, if one does.
 
     Attributes:
@@ -97,9 +98,11 @@ class ResourceFunction(Construct):
         log_retention_days: int,
         timeout_seconds: int,
         placement: Placement | None = None,
+        asks_for_stack: bool = False,
         unnamed: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._timeout_seconds = timeout_seconds
         name = resource_name("function", environment, suffix, qualifier=qualifier)
         log_group = encrypted_log_group(
             self, "Logs", name=f"/aws/lambda/{name}", key=key, retention_days=log_retention_days
@@ -125,6 +128,12 @@ class ResourceFunction(Construct):
                 )
             ],
         )
+        if asks_for_stack:
+            self.allow(
+                iam.PolicyStatement(
+                    sid="AskForTheStack", actions=["cloudformation:DescribeStacks"], resources=[cdk.Aws.STACK_ID]
+                )
+            )
         with function_code(code, vendored) as asset:
             function = lambda_.Function(
                 self,
@@ -163,6 +172,27 @@ class ResourceFunction(Construct):
     def allow(self, *statements: iam.PolicyStatement) -> None:
         """Let the function do more; in a policy of its own, that the function waits for."""
         self.policy.add_statements(*statements)
+
+    def resource(
+        self, scope: Construct, construct_id: str, *, kind: str, properties: Mapping[str, object]
+    ) -> cdk.CustomResource:
+        """A custom resource that the function stands behind.
+
+        Args:
+            scope: Its parent.
+            construct_id: Its id.
+            kind: Its type, ``Custom::...``.
+            properties: What the function gets.
+        """
+        return cdk.CustomResource(
+            scope,
+            construct_id,
+            resource_type=kind,
+            service_token=self.function.function_arn,
+            # The function answers before its own timeout; CloudFormation's default would be an hour.
+            service_timeout=cdk.Duration.seconds(self._timeout_seconds + 60),
+            properties=properties,
+        )
 
     def _place(self, placement: Placement) -> None:
         # The subnets are known at deployment only, which the L2 properties do not take without a full import.

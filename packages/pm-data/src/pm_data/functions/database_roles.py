@@ -4,7 +4,6 @@ import base64
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -12,7 +11,7 @@ from pg8000.exceptions import InterfaceError
 from pg8000.native import Connection, DatabaseError
 from scramp import ScramMechanism  # type: ignore[import-untyped]  # ships no type information
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, Request, answers
 from pm_core.database_access import Credentials, SecretError, tls
 
 from .grants import CLONES, LOGIN_ROLES, creation, privileges
@@ -98,13 +97,13 @@ def apply(connection: Connection, *, database: str, passwords: Mapping[str, str]
     connection.run("COMMIT")
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
+def work(request: Request) -> Outcome:
     """One request of CloudFormation. Properties: MasterSecretArn, RoleSecretArns (role to ARN), SslMode.
 
     A Delete does nothing: the roles go with their database, and before that other things still use them.
     """
-    outcome = Outcome(physical_id=f"database-roles:{properties['MasterSecretArn']}")
-    if request_type == "Delete":
+    outcome = Outcome(physical_id=f"database-roles:{request.properties['MasterSecretArn']}")
+    if request.kind == "Delete":
         return outcome
     secrets = boto3.client("secretsmanager", config=_AWS)
 
@@ -112,13 +111,13 @@ def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any],
         return Credentials.parse(secrets.get_secret_value(SecretId=arn)["SecretString"])
 
     passwords = {}
-    for role, arn in properties["RoleSecretArns"].items():
+    for role, arn in request.properties["RoleSecretArns"].items():
         credentials = read(arn)
         if credentials.username not in (role, CLONES.get(role)):
             raise SecretError(f"the secret of {role} is of {credentials.username!r}")
         passwords[credentials.username] = credentials.password
-    master = read(properties["MasterSecretArn"])
-    connection = connect(master, ssl_context=tls(properties["SslMode"]), seconds=seconds / 2)
+    master = read(request.properties["MasterSecretArn"])
+    connection = connect(master, ssl_context=tls(request.properties["SslMode"]), seconds=request.seconds / 2)
     try:
         apply(connection, database=master.dbname, passwords=passwords)
     finally:

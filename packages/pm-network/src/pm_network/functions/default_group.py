@@ -1,13 +1,12 @@
 """The function behind DefaultGroup: takes every rule from a VPC's default security group."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pm_core.custom_resources import LOG, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, Request, answers
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "standard"})
 _GONE = {"InvalidPermission.NotFound"}
@@ -31,10 +30,10 @@ def close(client: Any, group_id: str) -> int:
     return revoked
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], __: float) -> Outcome:
+def work(request: Request) -> Outcome:
     """One request of CloudFormation. Property: GroupId. The group goes with its VPC, so a Delete does nothing."""
-    group_id = properties["GroupId"]
-    if request_type != "Delete":
+    group_id = request.properties["GroupId"]
+    if request.kind != "Delete":
         LOG.info("revoked %d rules of %s", close(boto3.client("ec2", config=_AWS), group_id), group_id)
     return Outcome(physical_id=f"closed:{group_id}")
 

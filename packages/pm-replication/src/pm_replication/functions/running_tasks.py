@@ -14,13 +14,12 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Context, Outcome, answers
+from pm_core.custom_resources import LOG, Outcome, Request, answers
 
 # Statuses in which DMS refuses to modify or delete a task. Source: AWS DMS user guide, "Task status".
 BUSY = frozenset({"starting", "running", "stopping", "modifying", "testing", "moving"})
@@ -171,47 +170,31 @@ def identity(properties: Mapping[str, Any]) -> str:
     return f"paused-tasks-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
 
 
-def pause_work(
-    physical_id: str,
-    request_type: str,
-    properties: Mapping[str, Any],
-    old_properties: Mapping[str, Any],
-    seconds: float,
-) -> Outcome:
+def pause_work(request: Request) -> Outcome:
     """`Custom::PausedTasks`. Properties: Tasks (identifiers), InstanceArn, MigrationTypes, Definition."""
-    wanted = identity(properties)
-    if request_type == "Update" and physical_id != wanted:
-        refuse_reload(old_properties, properties)
-        pause(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
-    elif request_type != "Create":
+    wanted, tasks = identity(request.properties), request.properties["Tasks"]
+    if request.kind == "Update" and request.physical_id != wanted:
+        refuse_reload(request.old_properties, request.properties)
+        pause(boto3.client("dms", config=_AWS), tasks, seconds=request.seconds)
+    elif request.kind != "Create":
         # Left over, or the rollback of an update that this resource itself did not get through.
-        resume(boto3.client("dms", config=_AWS), properties["Tasks"], seconds=seconds)
-    return Outcome(physical_id=wanted if request_type != "Delete" else physical_id)
+        resume(boto3.client("dms", config=_AWS), tasks, seconds=request.seconds)
+    return Outcome(physical_id=request.physical_id if request.kind == "Delete" else wanted)
 
 
-def resume_work(request_type: str, properties: Mapping[str, Any], seconds: float) -> Outcome:
+def resume_work(request: Request) -> Outcome:
     """`Custom::ResumedTasks`. Properties: Tasks (identifiers), Definition. On a Delete the tasks are stopped."""
     dms = boto3.client("dms", config=_AWS)
-    if request_type == "Update":
-        resume(dms, properties["Tasks"], seconds=seconds)
-    elif request_type == "Delete":
-        stop(dms, properties["Tasks"], seconds=seconds)
+    if request.kind == "Update":
+        resume(dms, request.properties["Tasks"], seconds=request.seconds)
+    elif request.kind == "Delete":
+        stop(dms, request.properties["Tasks"], seconds=request.seconds)
     return Outcome(physical_id="resumed-tasks")
 
 
-def work(
-    physical_id: str,
-    request_type: str,
-    properties: Mapping[str, Any],
-    old_properties: Mapping[str, Any],
-    seconds: float,
-) -> Outcome:
+def work(request: Request) -> Outcome:
     """One request of CloudFormation; property Side says which of the two resources it is for."""
-    if properties["Side"] == "before":
-        return pause_work(physical_id, request_type, properties, old_properties, seconds)
-    return resume_work(request_type, properties, seconds)
+    return pause_work(request) if request.properties["Side"] == "before" else resume_work(request)
 
 
-def handle(event: Mapping[str, Any], context: Context) -> None:
-    """Lambda's entry point; see `pm_core.custom_resources`."""
-    answers(partial(work, event.get("PhysicalResourceId", "")))(event, context)
+handle = answers(work)

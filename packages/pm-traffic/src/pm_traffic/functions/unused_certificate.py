@@ -7,13 +7,12 @@ Source: aws-cdk #4179.
 """
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers, goes
+from pm_core.custom_resources import LOG, Outcome, Request, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "adaptive"})
 LOOK_SECONDS = 2.0
@@ -48,12 +47,12 @@ def _users(acm: Any, arn: str) -> list[str]:
         return []
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
-    """One request of CloudFormation. Properties: CertificateArn, StackId. Only a Delete with the stack waits."""
-    arn = properties["CertificateArn"]
-    if request_type == "Delete":
-        if goes(boto3.client("cloudformation", config=_AWS), properties["StackId"]):
-            wait_until_unused(boto3.client("acm", config=_AWS), arn, seconds=seconds)
+def work(request: Request) -> Outcome:
+    """One request of CloudFormation. Properties: CertificateArn. Only a Delete with the stack waits."""
+    arn = request.properties["CertificateArn"]
+    if request.kind == "Delete":
+        if goes(boto3.client("cloudformation", config=_AWS), request.stack_id):
+            wait_until_unused(boto3.client("acm", config=_AWS), arn, seconds=request.seconds)
             LOG.info("nobody uses %s", arn)
         else:
             LOG.info("%s may still be in use: its stack is not being deleted", arn)

@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers, goes
+from pm_core.custom_resources import LOG, Outcome, Request, answers, goes
 
 POLL_SECONDS = 1.0
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "adaptive"})
@@ -122,19 +122,19 @@ def _plain(name: str) -> str:
     return name.rstrip(".").lower()
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
-    """One request of CloudFormation. Properties: Record (the RecordSet's), WeightParameter (path), StackId.
+def work(request: Request) -> Outcome:
+    """One request of CloudFormation. Properties: Record (the RecordSet's), WeightParameter (path).
 
     Only a Delete does something.
     """
-    record = properties["Record"]
-    if request_type == "Delete":
+    record = request.properties["Record"]
+    if request.kind == "Delete":
         route53 = boto3.client("route53", config=_AWS)
-        if goes(boto3.client("cloudformation", config=_AWS), properties["StackId"]):
-            remove(route53, record, seconds=seconds)
+        if goes(boto3.client("cloudformation", config=_AWS), request.stack_id):
+            remove(route53, record, seconds=request.seconds)
         else:
             ssm = boto3.client("ssm", config=_AWS)
-            keep(route53, ssm, record, properties["WeightParameter"], seconds=seconds)
+            keep(route53, ssm, record, request.properties["WeightParameter"], seconds=request.seconds)
     return Outcome(physical_id=identity(record))
 
 

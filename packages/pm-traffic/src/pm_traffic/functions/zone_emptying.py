@@ -1,13 +1,12 @@
 """The function behind EmptiedZone: removes the records that keep Route 53 from deleting a zone, when its stack goes."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from pm_core.custom_resources import LOG, Outcome, answers, goes
+from pm_core.custom_resources import LOG, Outcome, Request, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 8, "mode": "adaptive"})
 # A change batch holds at most 1000 records. Source: Route 53 developer guide, "Quotas".
@@ -49,12 +48,12 @@ def empty(route53: Any, zone_id: str, *, seconds: float) -> int:
         deleted += len(changes)
 
 
-def work(request_type: str, properties: Mapping[str, Any], _: Mapping[str, Any], seconds: float) -> Outcome:
-    """One request of CloudFormation. Properties: HostedZoneId, StackId. Only a Delete with the stack does something."""
-    zone_id = properties["HostedZoneId"]
-    if request_type == "Delete":
-        if goes(boto3.client("cloudformation", config=_AWS), properties["StackId"]):
-            count = empty(boto3.client("route53", config=_AWS), zone_id, seconds=seconds)
+def work(request: Request) -> Outcome:
+    """One request of CloudFormation. Properties: HostedZoneId. Only a Delete with the stack does something."""
+    zone_id = request.properties["HostedZoneId"]
+    if request.kind == "Delete":
+        if goes(boto3.client("cloudformation", config=_AWS), request.stack_id):
+            count = empty(boto3.client("route53", config=_AWS), zone_id, seconds=request.seconds)
             LOG.info("removed %d records from %s", count, zone_id)
         else:
             LOG.warning("%s keeps its records: its stack is not being deleted", zone_id)

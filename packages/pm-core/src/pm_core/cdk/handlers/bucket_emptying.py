@@ -5,14 +5,13 @@ Closed first, because others write to a bucket that is being deleted: S3 deliver
 
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pm_core.custom_resources import LOG, Outcome, answers, goes
+from pm_core.custom_resources import LOG, Outcome, Request, answers, goes
 
 _AWS = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 8, "mode": "adaptive"})
 # For how long S3 may still admit what a new policy forbids.
@@ -90,13 +89,12 @@ def _sweep(client: Any, bucket: str, *, deadline: float) -> int:
     return deleted
 
 
-def work(request_type: str, properties: Mapping[str, Any], old: Mapping[str, Any], seconds: float) -> Outcome:
-    """One request of CloudFormation. Properties: BucketName, StackId. Only a Delete with the stack does something."""
-    del old
-    bucket = properties["BucketName"]
-    if request_type == "Delete":
-        if goes(boto3.client("cloudformation", config=_AWS), properties["StackId"]):
-            count = empty(boto3.client("s3", config=_AWS), bucket, seconds=seconds)
+def work(request: Request) -> Outcome:
+    """One request of CloudFormation. Properties: BucketName. Only a Delete with the stack does something."""
+    bucket = request.properties["BucketName"]
+    if request.kind == "Delete":
+        if goes(boto3.client("cloudformation", config=_AWS), request.stack_id):
+            count = empty(boto3.client("s3", config=_AWS), bucket, seconds=request.seconds)
             LOG.info("removed %d objects from %s", count, bucket)
         else:
             LOG.warning("%s keeps its objects: its stack is not being deleted", bucket)
