@@ -1,9 +1,11 @@
 """What auditors' rule packs and cfn-lint find: nothing that is not acknowledged, one by one, at its construct."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,23 @@ def test_cfn_lint_and_cloudformation_s_validation_find_nothing(variant: str, tmp
     assert not any("cfn-lint" in json.loads(Path(one).read_text()).get("Metadata", {}) for one in templates)
     found = subprocess.run([CFN_LINT, *templates], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
+
+
+def test_the_app_has_cloudformation_s_validation_unless_told_otherwise(tmp_path: Path) -> None:
+    """A zone's name in a subnet is what it warns of, and what we acknowledge: a trace of it in every report."""
+
+    def found(directory: Path, **variables: str) -> set[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "CDK_VALIDATION"}
+        context = json.dumps(CONTEXT | {"only": "network-source"})
+        environment |= {"CDK_CONTEXT_JSON": context, "CDK_OUTDIR": str(directory)}
+        subprocess.run([sys.executable, "-m", "pm_stacks"], env=environment | variables, check=True)
+        report = json.loads((directory / "validation-report.json").read_text())
+        return {
+            violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["suppressedViolations"]
+        }
+
+    assert "W3010" in found(tmp_path / "validated")
+    assert "W3010" not in found(tmp_path / "not", CDK_VALIDATION="false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

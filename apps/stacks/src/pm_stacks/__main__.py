@@ -9,6 +9,7 @@ Exit code 2 for wrong input, with one line that says where, what was found and w
 """
 
 import gc
+import os
 import sys
 
 import aws_cdk as cdk
@@ -27,6 +28,7 @@ def main() -> int:
         settings = Settings.read(app.node.try_get_context("settings"), app.node.try_get_context("overrides"))
         only = Selection.parse(app.node.try_get_context("only"))
         only.check(catalogue())
+        _start_validation(app)
         for environment in installed_environments().values():
             environment.compose(app, settings, only)
         add_rule_packs(app)
@@ -39,6 +41,15 @@ def main() -> int:
     app.synth()
     gc.freeze()
     return 0
+
+
+def _start_validation(app: cdk.App) -> None:
+    """CloudFormation's validation, which the CDK would otherwise start at the end, unless ``CDK_VALIDATION`` is false.
+
+    Its engine goes on compiling in the background while the stacks are composed; Node would not end before it is done.
+    """
+    if os.environ.get("CDK_VALIDATION") != "false":
+        cdk.Validations.of(app).add_plugins(cdk.CloudFormationValidatePlugin())
 
 
 if __name__ == "__main__":
