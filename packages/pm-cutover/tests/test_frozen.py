@@ -129,7 +129,8 @@ def test_status_shows_the_side_that_does_not_answer(run: Run, rig: Rig, freezer:
     assert found["writer"]["source"] == {"error": f"no answer from 127.0.0.1:{rig.source_port} within 5 s"}
     assert found["writer"]["target"]["state"] == "sealed"
     assert found["writer"]["open"] is None
-    assert f"127.0.0.1:{rig.source_port}" in found["slots"]["error"]
+    assert f"127.0.0.1:{rig.source_port}" in found["slots"]["source"]["error"]
+    assert [slot["name"] for slot in found["slots"]["target"]] == []
 
 
 def test_status_shows_the_side_that_lets_nobody_in(

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from cutover_rig import ENVIRONMENTS, TABLES, Load, NativeReplication, Rig, audit
 
-from pm_cutover.control import read_state
+from pm_cutover.control import SOURCE_WORD, TARGET_WORD, read_state
 from pm_cutover.database import Database, DatabaseUnreachableError, Environment
 from pm_cutover.errors import RefusedError
 from pm_cutover.protocol import (
@@ -397,6 +397,7 @@ def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
     rig.query(sides.b.name, "alter table payments enable trigger pm_fence")
     assert outcome.result == "refused"
     assert "differ: payments" in outcome.reason
+    assert "make trigger pm_fence, or the table, the same on both" in outcome.reason  # the writer has moved before
 
 
 def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides, rig: Rig):
@@ -407,7 +408,21 @@ def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides
     rig.query("target", f"alter table payments add constraint {rule} unique (idempotency_key)")
     assert outcome.result == "refused"
     assert f"target lacks payments: {rule} UNIQUE (idempotency_key)" in outcome.reason
-    assert "run pm replicate again" in outcome.reason
+    assert "create it there" in outcome.reason  # the writer has moved before, so that pm replicate does nothing
+
+
+def test_before_the_first_move_pm_replicate_makes_what_is_missing(sides: Sides, rig: Rig):
+    sides.bring("source")
+    words = {side: read_state(database).word for side, database in (("source", sides.a), ("target", sides.b))}
+    for side, word in (("source", SOURCE_WORD), ("target", TARGET_WORD)):
+        rig.query(side, "select setval('pm_control.fence', %s)", word)
+    rig.query("target", "alter table payments disable trigger pm_fence")
+    outcome = sides.move()
+    rig.query("target", "alter table payments enable trigger pm_fence")
+    for side, word in words.items():
+        rig.query(side, "select setval('pm_control.fence', %s)", word)
+    assert outcome.result == "refused"
+    assert "differ: payments): run pm replicate again" in outcome.reason
 
 
 def test_words_that_the_protocol_cannot_have_made_need_a_person(sides: Sides, rig: Rig):

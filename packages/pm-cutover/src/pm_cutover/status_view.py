@@ -16,9 +16,9 @@ def status_view(status: Status) -> RenderableType:
         Text(f"{facts['suffix']} in {facts['region']} at {facts['time']}", style="bold"),
         *_or_error(facts["writer"], _writer),
         *_or_error(facts["weights"], _weights),
-        *_or_error(facts["services"], _services),
+        *_sides(facts["services"], "service", _service),
         *_or_error(facts["tasks"], lambda tasks: [_rows(tasks, "task")]),
-        *_or_error(facts["slots"], lambda slots: [_rows(slots, "slot")]),
+        *_sides(facts["slots"], "slots", _slots),
         *_or_error(facts["tables"], lambda tables: [_rows(tables, "table")]),
         *_or_error(facts["alarms"], lambda alarms: [_rows(alarms, "alarm")]),
         *_or_error(facts["stacks"], lambda stacks: [_rows(stacks, "stack")]),
@@ -52,15 +52,31 @@ def _weights(weights: dict[str, Any]) -> list[RenderableType]:
     return [Text(f"weights  {served['source']}/{served['target']} (source/target){differ}")]
 
 
-def _services(services: dict[str, Any]) -> list[RenderableType]:
-    return [
-        Text(
-            f"service  {side}: {health['running']} of {health['desired']} tasks run, "
-            f"{health['healthy']} targets healthy, {health['unhealthy']} not",
-            style="" if health["good"] else "red",
-        )
-        for side, health in services.items()
-    ]
+def _sides(part: dict[str, Any], title: str, view: Any) -> list[RenderableType]:
+    """A line for each side."""
+    lines: list[RenderableType] = []
+    for side in ("source", "target"):
+        shown = part[side]
+        said, style = (shown["error"], "red") if isinstance(shown, dict) and "error" in shown else view(shown)
+        lines.append(Text(f"{title:<8} {side}: {said}", style=style))
+    return lines
+
+
+def _service(health: dict[str, Any]) -> tuple[str, str]:
+    said = (
+        f"{health['running']} of {health['desired']} tasks run, "
+        f"{health['healthy']} targets healthy, {health['unhealthy']} not"
+    )
+    return said, "" if health["good"] else "red"
+
+
+def _slots(slots: list[dict[str, Any]]) -> tuple[str, str]:
+    return "; ".join(map(_slot, slots)) or "none", ""
+
+
+def _slot(slot: dict[str, Any]) -> str:
+    behind = "position unknown" if slot["behind_bytes"] is None else f"{slot['behind_bytes']:,} bytes behind"
+    return f"{slot['name']} {'is read' if slot['active'] else 'waits'}, {behind}"
 
 
 def _rows(rows: list[dict[str, Any]], title: str) -> RenderableType:

@@ -26,11 +26,11 @@ def status(run: Run) -> Status:
 
     ``suffix``, ``region``, ``time`` (UTC); ``writer`` ``{open, finished, source, target}`` with each side's fence;
     ``tasks`` ``[{name, identifier, status, message, source_lag_seconds, target_lag_seconds}]``; ``slots``
-    ``[{side, name, active, behind_bytes}]``; ``tables`` ``[{table, state, rows, inserts, updates, deletes,
-    validation}]`` of the task that runs, else of ``load``; ``weights`` ``{route53, parameters}``; ``services``
+    ``{source, target}``, each ``[{name, active, behind_bytes}]``; ``tables`` ``[{table, state, rows, inserts, updates,
+    deletes, validation}]`` of the task that runs, else of ``load``; ``weights`` ``{route53, parameters}``; ``services``
     ``{source, target}``; ``alarms`` ``[{name, state, reason}]``; ``stacks`` ``[{name, status, version,
     deployed_at, changed_inputs}]``.
-    A part that could not be read is ``{error}``.
+    A part that could not be read is ``{error}``, of ``writer``, ``slots`` and ``services`` the side alone.
     """
     parts: dict[str, Callable[[Run], Value]] = {
         "writer": _writer,
@@ -102,16 +102,15 @@ def _tasks(run: Run) -> Value:
 
 
 def _slots(run: Run) -> Value:
-    found: list[Value] = []
-    for side in ENVIRONMENTS:
+    def slots(side: Environment, run: Run) -> Value:
         with run.deployment.database(side).connect() as connection, cut_after(ANSWER_SECONDS, connection):
             rows = connection.execute(
                 "select slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint "
                 "from pg_replication_slots where slot_type = 'logical' order by 1"
             ).fetchall()
-        for name, active, behind in rows:
-            found.append({"side": side, "name": name, "active": active, "behind_bytes": behind})
-    return found
+        return [{"name": name, "active": active, "behind_bytes": behind} for name, active, behind in rows]
+
+    return {side: _readable(partial(slots, side), run) for side in ENVIRONMENTS}
 
 
 def _tables(run: Run) -> Value:
@@ -126,11 +125,11 @@ def _weights(run: Run) -> Value:
 
 
 def _services(run: Run) -> Value:
-    found: dict[str, Value] = {}
-    for side in ENVIRONMENTS:
+    def service(side: Environment, run: Run) -> Value:
         health = run.deployment.service(side).health()
-        found[side] = {**asdict(health), "good": health.good}
-    return found
+        return {**asdict(health), "good": health.good}
+
+    return {side: _readable(partial(service, side), run) for side in ENVIRONMENTS}
 
 
 def _alarms(run: Run) -> Value:

@@ -4,7 +4,7 @@ import time
 
 import psycopg
 
-from pm_cutover.control import handoff_of
+from pm_cutover.control import SOURCE_WORD, handoff_of
 from pm_cutover.database import cut_after
 from pm_cutover.errors import RefusedError
 from pm_cutover.steps.locks import WARM_UP_LOCK, writing_for
@@ -69,8 +69,8 @@ def _compare_fences(move: Move) -> None:
     if not fenced or fenced != there:
         found = ", ".join(sorted(fenced ^ there)) or "no table at all"
         raise RefusedError(
-            f"{move.a.name} and {move.b.name} do not fence the same tables (differ: {found}): run pm replicate again, "
-            "which fences what is missing"
+            f"{move.a.name} and {move.b.name} do not fence the same tables (differ: {found}): "
+            + _advice(move, "make trigger pm_fence, or the table, the same on both: see docs/runbook.md")
         )
 
 
@@ -85,8 +85,14 @@ def _compare_rules(move: Move) -> None:
     if missing := sorted(here - there):
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise RefusedError(
-            f"{move.b.name} lacks {'; '.join(missing[:3])}{more}: run pm replicate again, which makes what is missing"
+            f"{move.b.name} lacks {'; '.join(missing[:3])}{more}: "
+            + _advice(move, "create it there, or drop it on the other one")
         )
+
+
+def _advice(move: Move, by_hand: str) -> str:
+    """`pm replicate` makes what is missing until the writer moves for the first time; it changes nothing after."""
+    return by_hand if move.epoch > SOURCE_WORD // 10 else "run pm replicate again, which makes what is missing"
 
 
 def _compare_sequences(move: Move) -> None:
