@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cutover_rig import Rig, running_rig
 
 from pm_cutover.phases.findings import Finding
-from pm_cutover.phases.server_checks import check_server
+from pm_cutover.phases.server_checks import check_server, check_text
 from pm_cutover.phases.table_checks import check_extensions, check_source_tables, check_target_tables
 
 TABLES = ("shop.orders", "shop.items")
@@ -135,6 +136,7 @@ def column_finding(rig: Rig, source: str, target: str) -> Finding:
             r"twice is numeric generated always as \(.*paid \* .*2.*\) stored on the source, numeric on the target",
         ),
         ("", "drop constraint carts_pkey", r"carts's key is PRIMARY KEY \(id\) on the source, missing on the target"),
+        ('alter note type text collate "C"', "", 'note is text collate .*"C" on the source, text on the target'),
         ("add extra int", "", "extra is integer on the source, missing on the target"),
     ],
 )
@@ -180,6 +182,31 @@ def test_extensions_of_the_source_must_be_on_the_target(shop: Rig) -> None:
         shop.query("target", "create extension plpgsql")
     assert finding.level == "blocker"
     assert "plpgsql" in finding.finding
+
+
+@pytest.mark.parametrize(
+    ("made", "level", "says"),
+    [
+        ("encoding 'LATIN1'", "blocker", "encoding is UTF8 on the source, LATIN1 on the target"),
+        (
+            "encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'",
+            "warning",
+            "on the source, builtin C.UTF-8 .* sort and compare",
+        ),
+    ],
+)
+def test_text_must_be_kept_alike(servers: Rig, made: str, level: str, says: str) -> None:
+    servers.query("target", f"create database other template template0 {made} lc_collate 'C' lc_ctype 'C'")
+    here, there = servers.database("source", "postgres"), servers.database("target", "postgres")
+    try:
+        with here.connect() as source, replace(there, dbname="other").connect() as target:
+            finding = check_text(source, target)
+    finally:
+        servers.query("target", "drop database other")
+    assert finding.level == level
+    assert re.search(says, finding.finding)
+    with here.connect() as source, there.connect() as target:
+        assert check_text(source, target).level == "ok"
 
 
 def server_findings(rig: Rig, role: str = "pm_cutover") -> dict[str, Finding]:

@@ -20,7 +20,7 @@ from pm_cutover.environment import ENVIRONMENTS, Deployment
 from pm_cutover.errors import RefusedError
 from pm_cutover.phases.findings import Finding, blocker, ok, warning
 from pm_cutover.phases.run import Run, read_writer
-from pm_cutover.phases.server_checks import check_server
+from pm_cutover.phases.server_checks import check_server, check_text
 from pm_cutover.phases.table_checks import check_extensions, check_source_tables, check_target_tables
 
 CHECK_SECONDS = 600.0
@@ -104,6 +104,7 @@ def _databases(run: Run) -> Iterator[Finding]:
             yield from check_server(target, "target")
             if target.info.server_version // 10000 < source.info.server_version // 10000:
                 yield blocker("target.version", "older than the source", "use the source's version or a newer one")
+            yield check_text(source, target)
             yield from check_source_tables(source, tables)
             yield check_extensions(source, target)
             yield from check_target_tables(source, target, tables, loaded=replication.load.state().ran_before)

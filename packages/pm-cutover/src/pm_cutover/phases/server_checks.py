@@ -19,6 +19,13 @@ select pg_has_role(current_user, 'pm_owner', 'member'),
        has_database_privilege(current_database(), 'create')
  where exists (select from pg_roles where rolname = 'pm_owner')"""
 
+# The columns that hold a locale have changed their names between versions: as JSON, absent ones are null.
+_TEXT = """
+select pg_encoding_to_char(encoding), concat_ws(' ',
+           case coalesce(d ->> 'datlocprovider', 'c') when 'i' then 'ICU' when 'b' then 'builtin' else 'libc' end,
+           coalesce(d ->> 'datlocale', d ->> 'daticulocale'), d ->> 'datcollate', d ->> 'datctype')
+  from pg_database, to_jsonb(pg_database) d where datname = current_database()"""
+
 
 def check_server(connection: psycopg.Connection[Any], name: Environment) -> Iterator[Finding]:
     """Version, logical replication, rights and free slots of a server.
@@ -38,6 +45,26 @@ def check_server(connection: psycopg.Connection[Any], name: Environment) -> Iter
     yield from _rights(connection, name)
     yield from _slots(connection, name)
     yield _kept_wal(connection, name)
+
+
+def check_text(source: psycopg.Connection[Any], target: psycopg.Connection[Any]) -> Finding:
+    """Both databases keep text in the same encoding, and sort it alike."""
+    (encoding, locale), (there, other) = (
+        map(str, connection.execute(_TEXT).fetchone() or ("", "")) for connection in (source, target)
+    )
+    if encoding != there:
+        return blocker(
+            "target.text",
+            f"encoding is {encoding} on the source, {there} on the target",
+            "make the target's database anew with the source's encoding",
+        )
+    if locale != other:
+        return warning(
+            "target.text",
+            f"locale is {locale} on the source, {other} on the target: text may sort and compare differently",
+            "make the target's database anew with the source's locale, unless no query depends on it",
+        )
+    return ok("target.text", f"{encoding}, {locale}, as on the source")
 
 
 def _wal_level(connection: psycopg.Connection[Any], name: Environment) -> Finding:
