@@ -119,7 +119,7 @@ def test_every_row_that_was_replicated_is_validated(running: Running) -> None:
     until(lambda: {states()[f"public.{name}"] for name in ("payments", "ledger_entries")} <= good, "validated")
     found = states()
     assert found["public.accounts"] == "Validated"
-    assert found["pm_control.marker"] == "No primary key"
+    assert found["pm_control.marker"] in good
 
 
 def test_what_dms_keeps_for_itself_is_out_of_the_payments_way(running: Running) -> None:

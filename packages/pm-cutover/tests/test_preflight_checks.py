@@ -43,6 +43,32 @@ def source_findings(rig: Rig, *tables: str) -> dict[str, Finding]:
         return by_id(check_source_tables(source, tables or TABLES))
 
 
+@pytest.mark.parametrize(
+    ("made", "finding", "says"),
+    [
+        ("create table shop.tags (tag text primary key)", "source.lob-keys", "shop.tags.tag"),
+        ("create table shop.tags (id int primary key, tag text not null)", "source.lob-not-null", "shop.tags.tag"),
+        ("create table shop.tags (id int primary key, tags int[] not null)", "source.lob-not-null", "shop.tags.tags"),
+        (
+            "create domain shop.tag as jsonb; create table shop.tags (id int primary key, tag shop.tag not null)",
+            "source.lob-not-null",
+            "shop.tags.tag",
+        ),
+    ],
+)
+def test_large_objects_that_dms_cannot_move_in_time_are_blockers(shop: Rig, made: str, finding: str, says: str) -> None:
+    shop.query("source", made)
+    found = source_findings(shop, "shop.tags")
+    assert {one.id for one in found.values() if one.level == "blocker"} == {finding}
+    assert found[finding].finding.endswith(f": {says}")
+    assert "varchar(n)" in found[finding].fix
+
+
+def test_text_that_may_be_null_or_has_a_length_is_ready(shop: Rig) -> None:
+    shop.query("source", "create table shop.tags (tag varchar(9) primary key, more varchar(9) not null, note text)")
+    assert "blocker" not in {one.level for one in source_findings(shop, "shop.tags").values()}
+
+
 def target_findings(rig: Rig, *, loaded: bool = False) -> dict[str, Finding]:
     with rig.database("source", "postgres").connect() as source, rig.database("target", "postgres").connect() as target:
         return by_id(check_target_tables(source, target, TABLES, loaded=loaded))

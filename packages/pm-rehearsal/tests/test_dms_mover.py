@@ -35,7 +35,7 @@ CREATE ROLE pm_dms LOGIN REPLICATION PASSWORD 'dms-secret' IN ROLE pm_owner, rds
 GRANT SET ON PARAMETER session_replication_role TO pm_dms;
 GRANT CREATE, USAGE ON SCHEMA public TO pm_owner;
 SET ROLE pm_owner;
-CREATE TABLE accounts (id bigint PRIMARY KEY, name text NOT NULL);
+CREATE TABLE accounts (id bigint PRIMARY KEY, name varchar(50) NOT NULL);
 CREATE TABLE payments (id bigint PRIMARY KEY, account_id bigint NOT NULL REFERENCES accounts, amount numeric NOT NULL);
 CREATE TABLE unmapped (id bigint PRIMARY KEY);
 RESET ROLE;
@@ -265,6 +265,10 @@ def test_the_target_survives_a_crash_without_losing_or_doubling_a_row(pair: Pair
         ("REVOKE rds_replication FROM pm_dms", "GRANT rds_replication TO pm_dms"),
         ("REVOKE pm_owner FROM pm_dms", "may not read public.accounts"),
         ("ALTER TABLE payments DROP CONSTRAINT payments_pkey", "no primary key"),
+        (
+            "ALTER TABLE payments DROP CONSTRAINT payments_pkey, ADD tag text DEFAULT 'x', ADD PRIMARY KEY (id, tag)",
+            "primary key with a LOB column: public.payments",
+        ),
         ("DROP TABLE payments", "public.payments in the table mappings is not on the source"),
         ("ALTER ROLE pm_dms PASSWORD 'other'", "password authentication failed"),
     ],
@@ -289,6 +293,15 @@ def test_a_target_whose_triggers_would_fire_is_refused(pair: Pair) -> None:
     plan = dataclasses.replace(moving.plan, target=side(b))
     with pytest.raises(TaskError, match="session_replication_role"):
         Mover(plan).begin()
+
+
+def test_a_target_that_needs_a_large_object_at_once_is_refused(pair: Pair) -> None:
+    a, b = pair
+    for server in pair:
+        sql(server, "ALTER TABLE accounts ADD note text")
+    sql(b, "ALTER TABLE accounts ALTER note SET NOT NULL")
+    with pytest.raises(TaskError, match=r"LOB column violates not-null constraint .* public\.accounts"):
+        mover(a, b).begin()
 
 
 def test_a_target_without_the_tables_is_refused(pair: Pair) -> None:
@@ -520,7 +533,7 @@ def test_validation_leaves_out_a_table_whose_key_has_no_bounded_type(
     pair: Pair, validated: Callable[..., Watched]
 ) -> None:
     for server in pair:
-        sql(server, "SET ROLE pm_owner; CREATE TABLE marker (token text PRIMARY KEY)")
+        sql(server, "SET ROLE pm_owner; CREATE TABLE marker (token varchar PRIMARY KEY)")
     watched = validated("marker", "accounts")
     until(lambda: watched.run.verdict(ACCOUNTS).state == "Validated")
     until(lambda: watched.run.verdict(("public", "marker")).state == "No primary key")

@@ -20,7 +20,7 @@ SCHEMA = """
 CREATE ROLE pm_dms LOGIN PASSWORD 'dms-secret';
 GRANT rds_replication TO pm_dms;
 GRANT SET ON PARAMETER session_replication_role TO pm_dms;
-CREATE TABLE accounts (id bigint PRIMARY KEY, name text NOT NULL);
+CREATE TABLE accounts (id bigint PRIMARY KEY, name varchar(50) NOT NULL);
 CREATE TABLE payments (id bigint PRIMARY KEY, account_id bigint NOT NULL REFERENCES accounts, amount numeric NOT NULL);
 CREATE TABLE unmapped (id bigint PRIMARY KEY);
 GRANT ALL ON ALL TABLES IN SCHEMA public TO pm_dms;

@@ -11,7 +11,7 @@ create sequence if not exists pm_control.fence minvalue 0 start 2;
 create sequence if not exists pm_control.lease minvalue 0 start 0; -- milliseconds since 1970
 
 create table if not exists pm_control.marker (
-    token text primary key,
+    token varchar(200) primary key, -- DMS replicates no table whose key is text: that is a large object to it
     written_at timestamptz not null default clock_timestamp()
 );
 

@@ -8,6 +8,15 @@ from pm_rehearsal.cloud.dms.mappings import Table, TableMappings
 
 REPLICATION_ROLE = "rds_replication"
 
+# What DMS takes for large objects. Source: AWS DMS user guide, "Source data types for PostgreSQL".
+_LOB_COLUMNS = """
+SELECT n.nspname, c.relname, coalesce(a.attnum = ANY(i.indkey), false), a.attnotnull
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+  LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND (b.typcategory = 'A' OR b.typtype = 'c' OR b.typname
+       IN ('text', 'bytea', 'json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'path', 'polygon', 'hstore', 'citext'))"""
+
 
 class TaskError(RuntimeError):
     """The task cannot run; the message becomes its LastFailureMessage."""
@@ -27,7 +36,8 @@ def source_tables(connection: Connection, mappings: TableMappings) -> list[Table
         The tables that the mappings select, sorted.
 
     Raises:
-        TaskError: Logical replication is off, a right or a table is missing, a table has no primary key.
+        TaskError: Logical replication is off, a right or a table is missing, a table has no primary key, or one that
+            holds a large object.
     """
     _check_logical(connection)
     found = {entry.table: entry for entry in _tables(connection, "SELECT")}
@@ -46,6 +56,8 @@ def source_tables(connection: Connection, mappings: TableMappings) -> list[Table
         [t for t in tables if not found[t].identified],
         "add one; publishing it without would make the application's UPDATE and DELETE fail",
     )
+    keyed = {(schema, table) for schema, table, in_key, _ in connection.execute(_LOB_COLUMNS) if in_key}
+    _refuse("primary key with a LOB column:", [t for t in tables if t in keyed], "use a type with a length")
     return tables
 
 
@@ -53,7 +65,8 @@ def target_tables(connection: Connection, tables: Sequence[Table], *, truncate: 
     """Check the target, in a session of the endpoint's own user.
 
     Raises:
-        TaskError: A table or a right is missing, or triggers and foreign keys would fire.
+        TaskError: A table or a right is missing, triggers and foreign keys would fire, or a row that is inserted before
+            its large objects are looked up would be refused.
     """
     rights = "INSERT, UPDATE, DELETE, TRUNCATE" if truncate else "INSERT, UPDATE, DELETE"
     found = {entry.table: entry for entry in _tables(connection, rights)}
@@ -62,6 +75,12 @@ def target_tables(connection: Connection, tables: Sequence[Table], *, truncate: 
         "user of the target endpoint may not write",
         [t for t in tables if not found[t].permitted],
         f"GRANT {rights}",
+    )
+    needed = {(schema, table) for schema, table, _, not_null in connection.execute(_LOB_COLUMNS) if not_null}
+    _refuse(
+        "null value in a LOB column violates not-null constraint on the target of",
+        [t for t in tables if t in needed],
+        "remove the constraint, or use a type with a length",
     )
     row = connection.execute("SELECT current_setting('session_replication_role')").fetchone()
     if row != ("replica",):

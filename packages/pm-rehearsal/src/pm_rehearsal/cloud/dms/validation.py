@@ -24,7 +24,7 @@ _BUCKETS = 4096
 _PLAIN = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
 _COLUMNS = """
 SELECT a.attname, coalesce(a.attnum = ANY(i.indkey), false),
-  t.typname IN ('text', 'bytea', 'json', 'jsonb', 'xml') OR t.typname = 'varchar' AND a.atttypmod = -1
+  t.typname = 'varchar' AND a.atttypmod = -1
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
