@@ -122,6 +122,23 @@ def test_an_object_that_stays_is_named() -> None:
         emptied(Bucket("a", "b", locked="b"))
 
 
+@pytest.mark.parametrize("code", ["InternalError", "SlowDown", "ServiceUnavailable"])
+def test_an_object_that_s3_could_not_delete_just_now_goes_with_the_next_sweep(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket("a", "b", "c")
+    delete = bucket.delete_objects
+
+    def fail_once(**request: Any) -> dict[str, Any]:
+        monkeypatch.setattr(bucket, "delete_objects", delete)
+        request["Delete"]["Objects"] = [one for one in request["Delete"]["Objects"] if one["Key"] != "b"]
+        return {"Errors": [*delete(**request)["Errors"], {"Key": "b", "Code": code}]}
+
+    monkeypatch.setattr(bucket, "delete_objects", fail_once)
+    assert emptied(bucket) == 3
+    assert bucket.versions == []
+
+
 def test_too_many_objects_for_the_time_say_to_go_on() -> None:
     with pytest.raises(NotEmptyError, match="2 objects went just now; delete the stack again"):
         emptied(Bucket("a", "b", "c"), seconds=-1)

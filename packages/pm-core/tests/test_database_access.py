@@ -44,3 +44,23 @@ def test_verifying_modes_trust_the_authorities_of_rds_in_the_region(
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname is checks_host
+
+
+def test_authorities_that_cannot_be_read_at_once_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[io.BytesIO | OSError] = []
+
+    def urlopen(_: str, *, timeout: float) -> io.BytesIO:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(database_access.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(database_access, "_RETRY_SECONDS", 0.0)
+    bundle = (Path(botocore.__file__).parent / "cacert.pem").read_bytes()
+    answers += [ConnectionResetError("once"), TimeoutError("twice"), io.BytesIO(bundle)]
+    assert tls("verify-full", attempts=3) is not None
+    answers += [ConnectionResetError("once"), TimeoutError("twice")]
+    with pytest.raises(TimeoutError, match="twice"):
+        tls("verify-full", attempts=2)

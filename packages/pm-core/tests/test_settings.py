@@ -76,6 +76,16 @@ def test_a_domain_that_nobody_can_delegate_is_refused_for_an_account() -> None:
         Settings.parse(private | {"account": "123456789012"})
 
 
+def test_a_name_that_acm_certifies_for_nobody_needs_a_certificate_of_ones_own() -> None:
+    longest = {"environmentSuffix": "t1", "recordLabel": "p" * 50, "domain": "payments.test"}
+    assert len(Settings.parse(longest).record_name) == 64
+    longer = longest | {"recordLabel": "p" * 51}
+    with pytest.raises(SettingsError, match=r"65 characters: ACM issues .* for 64 at most; .* certificateArn"):
+        Settings.parse(longer)
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a"
+    assert len(Settings.parse(longer | {"certificateArn": arn}).record_name) == 65
+
+
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 def test_databases_in_clear_text_are_for_rehearsals_only(mode: str) -> None:
     deployed = {"environmentSuffix": "t1", "domain": "payments.acme.test", "account": "123456789012"}

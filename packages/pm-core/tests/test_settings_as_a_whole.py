@@ -40,6 +40,10 @@ def valid_settings(draw: st.DrawFn) -> dict[str, Any]:
     )[:2]
     zones = draw(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=3, unique=True))
 
+    domain, label = f"{draw(LABEL)}.{draw(LABEL)}.acme", draw(LABEL)
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a"
+    certificate = st.just(arn) if len(f"{label}.{domain}") > 64 else st.none() | st.just(arn)
+
     def environment(cidr: str) -> dict[str, Any]:
         return {
             "cidr": cidr,
@@ -55,9 +59,10 @@ def valid_settings(draw: st.DrawFn) -> dict[str, Any]:
         "replicaRegion": replica,
         "costCenter": draw(st.from_regex(r"[A-Za-z0-9_.:/=+@-]{1,64}", fullmatch=True)),
         "migrationPhase": draw(st.sampled_from(["prepare", "replicate", "shift", "cutover", "complete"])),
-        "domain": f"{draw(LABEL)}.{draw(LABEL)}.acme",
+        "domain": domain,
+        "certificateArn": draw(certificate),
         "hostedZoneId": draw(st.none() | st.from_regex(r"Z[A-Z0-9]{1,31}", fullmatch=True)),
-        "recordLabel": draw(LABEL),
+        "recordLabel": label,
         "recordTtlSeconds": draw(st.integers(1, 60)),
         "availabilityZones": [f"{region}{zone}" for zone in zones],
         "source": environment(source),

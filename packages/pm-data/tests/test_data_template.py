@@ -319,7 +319,10 @@ def test_commits_are_durable_and_logins_are_logged(template: Template) -> None:
 def test_no_statement_is_logged_with_the_password_that_it_sets(template: Template) -> None:
     """A rotation says ALTER USER ... WITH PASSWORD, which counts as DDL, and the log goes to CloudWatch."""
     (group,) = found(template, "AWS::RDS::DBParameterGroup").values()
-    assert group["Properties"]["Parameters"].get("log_statement", "none") == "none"
+    parameters = group["Properties"]["Parameters"]
+    assert parameters.get("log_statement", "none") == "none"
+    assert parameters.get("log_min_duration_statement", "-1") == "-1"
+    assert parameters["log_min_error_statement"] == "panic"  # else with each error, and with each wait for a lock
 
 
 def test_database_is_monitored_down_to_processes_and_statements(template: Template) -> None:

@@ -262,6 +262,16 @@ def test_a_refused_statement_changes_nothing_and_shows_no_password(rds_server: P
     assert memberships(rds_server) == before
 
 
+def test_who_waits_for_another_run_for_too_long_says_so(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_roles, "_STATEMENT_SECONDS", 1)
+    with psycopg.connect(**server.conninfo(dbname=DATABASE), autocommit=True) as other, master(server) as connection:
+        other.execute("SELECT pg_advisory_lock(7742)")
+        with pytest.raises(RoleError, match=r"statement timeout \[57014\] at: SELECT pg_advisory_xact_lock"):
+            apply(connection, database=DATABASE, passwords=PASSWORDS)
+
+
 def test_statements_carry_no_clear_password() -> None:
     verifier = scram_verifier("clear text")
     assert verifier.startswith("SCRAM-SHA-256$4096:")

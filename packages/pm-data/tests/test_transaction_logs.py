@@ -366,7 +366,12 @@ def test_existing_logs_are_offered_as_a_job_that_s3_control_accepts() -> None:
     options = dict(pairwise(words))
     assert words[:3] == ["aws", "s3control", "create-job"]
     manifest, report = json.loads(options["--manifest-generator"]), json.loads(options["--report"])
-    assert manifest["S3JobManifestGenerator"]["Filter"]["ObjectReplicationStatuses"] == ["NONE", "FAILED", "COMPLETED"]
+    assert manifest["S3JobManifestGenerator"]["Filter"]["ObjectReplicationStatuses"] == [
+        "NONE",
+        "FAILED",
+        "COMPLETED",
+        "REPLICA",
+    ]
     arn = f"arn:aws:s3:::bucket-{ACCOUNT}"
     manifest["S3JobManifestGenerator"]["SourceBucket"] = report["Bucket"] = arn
     shape = boto3.client("s3control", region_name=HOME).meta.service_model.operation_model("CreateJob").input_shape
@@ -399,6 +404,16 @@ def test_a_bucket_without_replicas_has_no_rules_and_no_roles_for_them() -> None:
     template = Template.from_stack(stack)
     assert "ReplicationConfiguration" not in one(template, "AWS::S3::Bucket", "StorageBucket")["Properties"]
     assert [name for name in of_type(template, "AWS::IAM::Role") if "Replication" in name] == []
+
+
+def test_a_bucket_is_closed_last_so_that_it_does_not_stand_open_until_its_access_logs_are_gone(
+    either: Template,
+) -> None:
+    emptied = of_type(either, "Custom::EmptiedBucket")
+    (access_logs,) = (name for name in emptied if "AccessLogs" in name)
+    (bucket,) = set(emptied) - {access_logs}
+    assert bucket in emptied[access_logs]["DependsOn"]  # deleted in the other order
+    assert access_logs not in emptied[bucket]["DependsOn"]
 
 
 def test_both_buckets_are_emptied_while_policy_and_permission_still_stand(either: Template) -> None:

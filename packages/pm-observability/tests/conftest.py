@@ -50,7 +50,7 @@ def _environment(name: str) -> MonitoredEnvironment:
             load_balancer_full_name=f"app/load-balancer-{name}-dev1/0123456789abcdef",
             target_group_arn=f"arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/target-group-{name}-dev1/0123",
         ),
-        endpoint=MonitoredEndpoint(health_check_id=f"check-{name}"),
+        endpoint=MonitoredEndpoint(health_check_id=f"check-{name}", region="us-east-1"),
         logs=MonitoredLogs(
             bucket=f"logs-{name}",
             region="us-east-1",

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pm_observability import (
     MigrationAlarms,
     MigrationAlarmsProps,
     MonitoredCertificate,
+    MonitoredEndpoint,
     MonitoredEnvironment,
     MonitoredReplication,
     ReplicaAlarm,
@@ -193,6 +195,20 @@ def test_no_alarm_watches_a_metric_of_another_region(monitored: Monitored) -> No
         replica_alarm(monitored, region="us-east-1")
 
 
+def test_no_alarm_waits_for_metrics_of_another_region(monitored: Monitored) -> None:
+    """Route 53's are in us-east-1: an alarm in another region would see none, and never ring."""
+    away = replace(
+        monitored["target"],
+        endpoint=MonitoredEndpoint(health_check_id="check", region="eu-west-1"),
+        logs=replace(monitored["target"].logs, region="eu-west-1"),
+    )
+    stack = cdk.Stack(cdk.App(), "Away", env=cdk.Environment(account="111122223333", region="eu-west-1"))
+    made = json.dumps(alarms_of(stack, {"target": away}).to_json())
+    assert "certificate-expiry" in made
+    assert "HealthCheckStatus" not in made
+    assert "endpoint-down" not in made
+
+
 @pytest.mark.parametrize("made", ["template", "audited"])
 def test_every_alarm_and_its_end_reach_the_topic_and_say_what_to_do(made: str, request: pytest.FixtureRequest) -> None:
     template: Template = request.getfixturevalue(made)
@@ -226,7 +242,7 @@ def test_write_ahead_log_that_a_slot_keeps_alarms_before_the_slot_is_given_up(te
         ("database-cpu", "CPUUtilization"),
         ("database-memory", "FreeableMemory"),
         ("log-replication-audit", "OperationsFailedReplication"),
-        ("replication-memory", "FreeableMemory"),
+        ("replication-memory", "AvailableMemory"),
         ("replication-storage", "FreeStorageSpace"),
     ],
 )

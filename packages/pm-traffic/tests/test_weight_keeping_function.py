@@ -190,6 +190,25 @@ def test_the_record_stays_when_this_is_what_an_update_left_over(aws: Aws, status
     work(asked("Delete"))
 
 
+def test_a_record_in_a_zone_that_the_stack_has_left_is_left_alone(aws: Aws) -> None:
+    aws.stack_is("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    aws.says(0)
+    aws.refuses("list_resource_record_sets", "AccessDenied")
+    assert work(asked("Delete")).physical_id == identity(DEPLOYED)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "Throttling"), ("DELETE_IN_PROGRESS", "AccessDenied")]
+)
+def test_any_other_refusal_is_an_error(aws: Aws, status: str, code: str) -> None:
+    aws.stack_is(status)
+    if status.startswith("UPDATE"):
+        aws.says(0)
+    aws.refuses("list_resource_record_sets", code)
+    with pytest.raises(ClientError, match=code):
+        work(asked("Delete"))
+
+
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_nothing_is_asked_or_changed_before_the_end(aws: Aws, request_type: str) -> None:
     assert work(asked(request_type)).physical_id == identity(DEPLOYED)

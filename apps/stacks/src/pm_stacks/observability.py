@@ -153,7 +153,8 @@ class ObservabilityStack(TierStack):
                 target_group_arn=compute.target_group_arn,
             ),
             endpoint=MonitoredEndpoint(
-                health_check_id=self.read(TrafficContract, environment=environment).health_check_id
+                health_check_id=self.read(TrafficContract, environment=environment).health_check_id,
+                region=self.settings.region,
             ),
             logs=MonitoredLogs(
                 bucket=data.log_bucket,

@@ -7,11 +7,13 @@ that connect bring along (:data:`pm_core.cdk.PG8000`).
 import json
 import os
 import ssl
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Self
 
 _BUNDLE_SECONDS = 10
+_RETRY_SECONDS = 2.0
 
 
 class SecretError(ValueError):
@@ -56,11 +58,15 @@ class Credentials:
             raise SecretError(f"a database secret has no {error}: is it attached to the instance?") from None
 
 
-def tls(mode: str, *, timeout_seconds: float = _BUNDLE_SECONDS) -> ssl.SSLContext | None:
+def tls(mode: str, *, attempts: int = 1) -> ssl.SSLContext | None:
     """The TLS that an ssl mode asks for: disable, require, verify-ca or verify-full.
 
     The authorities of RDS are not in any operating system's store. They are read from AWS at run time, over a
     connection that is itself verified, and so never go stale.
+
+    Args:
+        mode: The ssl mode.
+        attempts: How often to try to read them, each for 10 s at most.
 
     Raises:
         OSError: The authorities cannot be read.
@@ -72,12 +78,22 @@ def tls(mode: str, *, timeout_seconds: float = _BUNDLE_SECONDS) -> ssl.SSLContex
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    region = os.environ["AWS_REGION"]
-    bundle = f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
-    with urllib.request.urlopen(bundle, timeout=timeout_seconds) as response:
-        context.load_verify_locations(cadata=response.read().decode())
+    context.load_verify_locations(cadata=_authorities(os.environ["AWS_REGION"], attempts=attempts))
     context.check_hostname = mode == "verify-full"
     # Python 3.13 asks more of an authority's certificate than RFC 5280 lets RDS's older ones say; the chain and, for
     # verify-full, the name are verified all the same.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def _authorities(region: str, *, attempts: int) -> str:
+    bundle = f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
+    while True:
+        attempts -= 1
+        try:
+            with urllib.request.urlopen(bundle, timeout=_BUNDLE_SECONDS) as response:
+                return bytes(response.read()).decode()
+        except OSError:
+            if attempts <= 0:
+                raise
+            time.sleep(_RETRY_SECONDS)

@@ -20,6 +20,8 @@ ImageTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 SUFFIX_MAX_LENGTH = 11
 # A name has 253 characters, 63 of them for the record's label and one for the dot between.
 _DOMAIN_MAX_LENGTH = 189
+# Source: ACM API reference, RequestCertificate; CloudFormation's own validation lets 253 pass.
+_CERTIFIED_MAX_LENGTH = 64
 _RESERVED_DOMAINS = ("example.com", "example.net", "example.org", "example")
 _PRIVATE_DOMAINS = (".internal", ".local", ".localhost", ".lan", ".home.arpa")
 # Room for a peak, and for the whole of the traffic while the other environment is down.
@@ -252,6 +254,11 @@ class Settings(_Section):
             raise ValueError(
                 f"databaseSslMode 'disable' is refused for account {self.account}: every client of a deployed database "
                 "connects with TLS; use verify-full, or leave account out to rehearse without TLS"
+            )
+        if self.certificate_arn is None and len(self.record_name) > _CERTIFIED_MAX_LENGTH:
+            raise ValueError(
+                f"recordLabel and domain make {self.record_name!r}, {len(self.record_name)} characters: ACM issues "
+                f"certificates for {_CERTIFIED_MAX_LENGTH} at most; use shorter ones, or bring your own: certificateArn"
             )
         strange = [zone for zone in self.availability_zones if not re.fullmatch(f"{self.region}[a-z]", zone)]
         if strange or len(set(self.availability_zones)) != len(self.availability_zones):

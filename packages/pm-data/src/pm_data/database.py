@@ -134,7 +134,7 @@ def _acknowledge(instance: rds.DatabaseInstance, backup_days: int) -> None:
         instance,
         "PCI.DSS.321-RDSAutomaticMinorVersionUpgradeEnabled",
         reason="The version is pinned: both environments run what was rehearsed, and an upgrade in the middle of a "
-        "migration would break replication. Upgrades come by setting databaseEngineVersion.",
+        "migration would break replication. Minor versions come by setting databaseEngineVersion.",
     )
 
 
@@ -258,7 +258,10 @@ class PaymentDatabase(Construct):
         return rds.ParameterGroup(
             self,
             "Parameters",
-            name=resource_name("parameter-group", props.environment, props.suffix),
+            # Another major version needs another group beside this one, so by another name.
+            name=resource_name(
+                "parameter-group", props.environment, props.suffix, qualifier=engine.parameter_group_family or ""
+            ),
             description=f"Logical replication and TLS for the {props.environment} payment database",
             engine=engine,
             parameters={
@@ -276,9 +279,11 @@ class PaymentDatabase(Construct):
                 "synchronous_commit": "on",
                 "log_connections": "1",
                 "log_disconnections": "1",
-                # No log_statement: a rotation's ALTER USER would be logged with the password in clear text.
+                # A rotation's ALTER USER would be logged with the password in clear text: by log_statement, when it is
+                # slow by log_min_duration_statement, when it fails or waits by the lowest log_min_error_statement.
+                # Performance Insights shows what is slow.
+                "log_min_error_statement": "panic",
                 "log_lock_waits": "1",
-                "log_min_duration_statement": "1000",
             },
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )

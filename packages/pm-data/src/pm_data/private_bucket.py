@@ -89,8 +89,10 @@ class PrivateBucket(Construct):
             key=key,
             log_retention_days=log_retention_days,
         )
-        emptying.empty("Emptied", self.bucket)
-        emptying.empty("EmptiedAccessLogs", self.access_logs)
+        emptied = emptying.empty("Emptied", self.bucket)
+        # Else the bucket would stand open again, its policy deleted, until its access logs are gone, whose policy names
+        # it: for up to a quarter of an hour.
+        emptying.empty("EmptiedAccessLogs", self.access_logs).node.add_dependency(emptied)
 
 
 def _refusals(

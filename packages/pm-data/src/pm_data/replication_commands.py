@@ -10,8 +10,9 @@ from aws_cdk import aws_s3 as s3
 
 from pm_data.bucket_replication import REPORT_PREFIX, Replica
 
-# Also what is complete: a rule that was made later has not seen it. A copy that is there already is not made again.
-_STATUSES = ("NONE", "FAILED", "COMPLETED")
+# Also what is complete, for a rule that was made later has not seen it; and what is a copy itself, as the source's logs
+# in the target's bucket are, for no rule copies that on. A copy that is there already is not made again.
+_STATUSES = ("NONE", "FAILED", "COMPLETED", "REPLICA")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

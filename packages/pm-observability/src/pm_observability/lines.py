@@ -162,15 +162,16 @@ def service_lines(service: MonitoredService, *, desired_count: int, max_count: i
 
 def endpoint_lines(endpoint: MonitoredEndpoint, certificate: MonitoredCertificate) -> Iterator[Line]:
     """Of what clients reach."""
-    yield Line(
-        construct_id="EndpointDown",
-        qualifier="endpoint-down",
-        metric=endpoint.status(),
-        threshold=1,
-        comparison=_BELOW,
-        description="Route 53's health checkers do not reach the environment, which gets no traffic meanwhile if "
-        "the other one is healthy.",
-    )
+    if endpoint.rings:
+        yield Line(
+            construct_id="EndpointDown",
+            qualifier="endpoint-down",
+            metric=endpoint.status(),
+            threshold=1,
+            comparison=_BELOW,
+            description="Route 53's health checkers do not reach the environment, which gets no traffic meanwhile if "
+            "the other one is healthy.",
+        )
     yield Line(
         construct_id="CertificateExpiry",
         qualifier="certificate-expiry",
@@ -330,7 +331,7 @@ def replication_lines(replication: MonitoredReplication, *, some_task_runs: bool
     yield Line(
         construct_id="ReplicationInstanceMemory",
         qualifier="replication-memory",
-        metric=replication.instance("FreeableMemory", statistic="Minimum"),
+        metric=replication.instance("AvailableMemory", statistic="Minimum"),
         threshold=_FREE_MEMORY_BYTES,
         comparison=_BELOW,
         description="The replication instance is about to swap changes to its disk, and lag will grow: a "

@@ -7,6 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 _PERIOD = cdk.Duration.minutes(1)
+# Source: Route 53 developer guide, "Monitoring health checks using CloudWatch".
+_HEALTH_CHECKS = "us-east-1"
 _DAY = cdk.Duration.days(1)
 
 
@@ -166,14 +168,21 @@ class MonitoredEndpoint:
 
     Attributes:
         health_check_id: The health check.
+        region: Where the endpoint is, and those who look at it.
     """
 
     health_check_id: str
+    region: str
+
+    @property
+    def rings(self) -> bool:
+        """Whether an alarm can ring there: one sees the metrics of its own region only, a dashboard those of all."""
+        return self.region == _HEALTH_CHECKS
 
     def status(self, *, label: str = "") -> cloudwatch.Metric:
         """1 while the endpoint is healthy, else 0."""
         dimensions = {"HealthCheckId": self.health_check_id}
-        return _metric("AWS/Route53", "HealthCheckStatus", dimensions, "Minimum", label)
+        return _metric("AWS/Route53", "HealthCheckStatus", dimensions, "Minimum", label, region=_HEALTH_CHECKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """BucketEmptying: what lets a bucket go with its stack, however full it is and whoever still writes to it."""
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -52,8 +53,12 @@ class BucketEmptying(Construct):
             asks_for_stack=True,
         )
 
-    def empty(self, construct_id: str, bucket: s3.Bucket) -> None:
-        """Have ``bucket`` closed and emptied before CloudFormation deletes it and its policy."""
+    def empty(self, construct_id: str, bucket: s3.Bucket) -> cdk.CustomResource:
+        """Have ``bucket`` closed and emptied before CloudFormation deletes it and its policy.
+
+        Returns:
+            What is deleted then: whatever depends on it goes before the bucket is closed.
+        """
         self._provider.allow(
             iam.PolicyStatement(
                 actions=["s3:ListBucketVersions", "s3:GetBucketPolicy", "s3:PutBucketPolicy"],
@@ -72,3 +77,4 @@ class BucketEmptying(Construct):
         # Deleted before them: while the bucket, its policy and, by the function, the permission still stand.
         if bucket.policy is not None:
             emptied.node.add_dependency(bucket.policy)
+        return emptied

@@ -18,8 +18,10 @@ from .grants import CLONES, LOGIN_ROLES, creation, privileges
 
 _SCRAM_ITERATIONS = 4096  # PostgreSQL's own default, scram_iterations
 _LOCK = 7742  # two runs at a time would fail on each other's catalog rows
-_CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 30
+# For a connection, and then for each answer: PostgreSQL's own error comes first.
+_ANSWER_SECONDS = _STATEMENT_SECONDS + 5
+_BUNDLE_ATTEMPTS = 5
 _RETRY_SECONDS = 2.0
 _AWS = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 5, "mode": "standard"})
 
@@ -60,7 +62,7 @@ def connect(master: Credentials, *, ssl_context: ssl.SSLContext | None, seconds:
                 database=master.dbname,
                 password=master.password,
                 ssl_context=ssl_context,
-                timeout=_CONNECT_SECONDS,
+                timeout=_ANSWER_SECONDS,
                 application_name="pm-database-roles",
             )
         except (OSError, InterfaceError) as error:
@@ -85,16 +87,20 @@ def apply(connection: Connection, *, database: str, passwords: Mapping[str, str]
     verifiers = {login: scram_verifier(password) for login, password in passwords.items()}
     connection.run("BEGIN")
     connection.run(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
-    connection.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    _run(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
     existing = frozenset(row[0] for row in connection.run("SELECT rolname FROM pg_roles") or [])
     for statement in (*creation(existing, verifiers), *privileges(database)):
-        try:
-            connection.run(statement)
-        except DatabaseError as error:
-            connection.run("ROLLBACK")
-            detail = error.args[0]
-            raise RoleError(f"{detail['M']} [{detail['C']}] at: {statement.partition(' PASSWORD ')[0]}") from None
+        _run(connection, statement)
     connection.run("COMMIT")
+
+
+def _run(connection: Connection, statement: str) -> None:
+    try:
+        connection.run(statement)
+    except DatabaseError as error:
+        connection.run("ROLLBACK")
+        detail = error.args[0]
+        raise RoleError(f"{detail['M']} [{detail['C']}] at: {statement.partition(' PASSWORD ')[0]}") from None
 
 
 def work(request: Request) -> Outcome:
@@ -117,7 +123,8 @@ def work(request: Request) -> Outcome:
             raise SecretError(f"the secret of {role} is of {credentials.username!r}")
         passwords[credentials.username] = credentials.password
     master = read(request.properties["MasterSecretArn"])
-    connection = connect(master, ssl_context=tls(request.properties["SslMode"]), seconds=request.seconds / 2)
+    authorities = tls(request.properties["SslMode"], attempts=_BUNDLE_ATTEMPTS)
+    connection = connect(master, ssl_context=authorities, seconds=request.seconds / 2)
     try:
         apply(connection, database=master.dbname, passwords=passwords)
     finally:

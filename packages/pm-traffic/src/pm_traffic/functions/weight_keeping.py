@@ -18,6 +18,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from pm_core.custom_resources import LOG, Outcome, Request, answers, goes
 
@@ -134,7 +135,13 @@ def work(request: Request) -> Outcome:
             remove(route53, record, seconds=request.seconds)
         else:
             ssm = boto3.client("ssm", config=_AWS)
-            keep(route53, ssm, record, request.properties["WeightParameter"], seconds=request.seconds)
+            try:
+                keep(route53, ssm, record, request.properties["WeightParameter"], seconds=request.seconds)
+            except ClientError as error:
+                # The stack has moved to another zone, and the permission with it: the old zone's record goes its way.
+                if error.response["Error"]["Code"] != "AccessDenied":
+                    raise
+                LOG.warning("%s %s keeps its weight: %s", record["Name"], record["SetIdentifier"], error)
     return Outcome(physical_id=identity(record))
 
 

@@ -17,6 +17,8 @@ _AWS = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 8, "m
 # For how long S3 may still admit what a new policy forbids.
 PAUSE_SECONDS = 5.0
 CLOSED = "ClosedForDeletion"
+# Of single objects, in an answer that is 200: boto3 does not try these again, the next sweep does.
+_PASSING = {"InternalError", "SlowDown", "ServiceUnavailable"}
 
 
 class NotEmptyError(RuntimeError):
@@ -80,10 +82,11 @@ def _sweep(client: Any, bucket: str, *, deadline: float) -> int:
         if not versions:
             continue
         answer = client.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
-        if errors := answer.get("Errors"):
-            first = errors[0]
-            raise NotEmptyError(f"{len(errors)} objects of {bucket} stay, the first: {first['Code']} {first['Key']}")
-        deleted += len(versions)
+        errors = answer.get("Errors", ())
+        if lasting := [error for error in errors if error["Code"] not in _PASSING]:
+            first = lasting[0]
+            raise NotEmptyError(f"{len(lasting)} objects of {bucket} stay, the first: {first['Code']} {first['Key']}")
+        deleted += len(versions) - len(errors)
         if time.monotonic() > deadline:
             raise NotEmptyError(f"{bucket} is not empty: {deleted} objects went just now; delete the stack again")
     return deleted
