@@ -80,7 +80,8 @@ def move(old: Side, new: Side, epoch: int) -> None:
     with fenced(old, epoch) as connection, new.engine.connect() as opening:
         connection.execute("select pm_control.seal(%s)", (epoch,))
         opening.execute(
-            "insert into pm_control.handoff (epoch, start_lsn) values (%s, pg_current_wal_lsn())", (epoch + 1,)
+            "insert into pm_control.handoff (epoch, start_lsn, token) values (%s, pg_current_wal_lsn(), 'first')",
+            (epoch + 1,),
         )
         opening.execute("select pm_control.open(%s)", (epoch + 1,))
 

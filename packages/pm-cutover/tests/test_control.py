@@ -6,7 +6,16 @@ import psycopg
 import pytest
 from cutover_rig import TABLES, Rig
 
-from pm_cutover.control import SOURCE_WORD, TARGET_WORD, ControlError, install, read_handoff, read_state, remove
+from pm_cutover.control import (
+    SOURCE_WORD,
+    TARGET_WORD,
+    ControlError,
+    Handoff,
+    handoff_of,
+    install,
+    read_state,
+    remove,
+)
 
 
 @pytest.fixture
@@ -123,9 +132,17 @@ def test_state_tells_how_long_the_lease_holds(fenced: Rig):
 
 
 def test_handoff_is_read_by_epoch(fenced: Rig):
-    fenced.query("source", "insert into pm_control.handoff values (7, '16/B374D848')", role="pm_cutover")
-    assert read_handoff(fenced.source, epoch=7) == "16/B374D848"
-    assert read_handoff(fenced.source, epoch=8) is None
+    fenced.query("source", "insert into pm_control.handoff values (7, '16/B374D848', 'first')", role="pm_cutover")
+    with fenced.source.connect() as connection:
+        assert handoff_of(connection, epoch=7) == Handoff(start_lsn="16/B374D848", token="first")
+        assert handoff_of(connection, epoch=8) is None
+
+
+def test_nobody_truncates_what_is_replicated(fenced: Rig):
+    """On the open side, too: DMS does not repeat it, and the rows would come back with the next move."""
+    with pytest.raises(psycopg.DatabaseError, match=r"TRUNCATE on public\.ledger_entries is refused") as caught:
+        fenced.query("source", "truncate ledger_entries")
+    assert caught.value.sqlstate == "PF003"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +155,7 @@ def test_handoff_is_read_by_epoch(fenced: Rig):
         "select setval('pm_control.fence', 20)",
         "select setval('pm_control.lease', 0)",
         "insert into pm_control.marker (token) values ('x')",
-        "insert into pm_control.handoff values (2, '0/1')",
+        "insert into pm_control.handoff values (2, '0/1', 'first')",
     ],
 )
 def test_only_the_engine_moves_the_word(fenced: Rig, statement: str):
@@ -184,7 +201,7 @@ def test_a_sealed_database_opens_only_with_a_handoff_position(fenced: Rig):
         fenced.query("source", statement, role="pm_cutover")
     with pytest.raises(psycopg.DatabaseError, match="no handoff position"):
         fenced.query("source", "select pm_control.open(3)", role="pm_cutover")
-    fenced.query("source", "insert into pm_control.handoff values (3, '0/1')", role="pm_cutover")
+    fenced.query("source", "insert into pm_control.handoff values (3, '0/1', 'first')", role="pm_cutover")
     assert fenced.value("source", "select pm_control.open(3)", role="pm_cutover") == 30
     assert fenced.value("source", "select pm_control.open(3)", role="pm_cutover") == 30
 

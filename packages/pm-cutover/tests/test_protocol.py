@@ -161,12 +161,12 @@ def test_lag_is_refused_before_anything_changes(sides: Sides):
 
 def test_stopped_replication_is_refused(sides: Sides, rig: Rig):
     a, b, name = sides.a, sides.b, sides.replication.name(sides.a)
-    handoffs = rig.query(a.name, "delete from pm_control.handoff returning epoch, start_lsn::text")
+    handoffs = rig.query(a.name, "delete from pm_control.handoff returning epoch, start_lsn::text, token")
     rig.query(b.name, f"alter subscription {name} disable")
     outcome = sides.move()
     rig.query(b.name, f"alter subscription {name} enable")
     for handoff in handoffs:
-        rig.query(a.name, "insert into pm_control.handoff values (%s, %s)", *handoff)
+        rig.query(a.name, "insert into pm_control.handoff values (%s, %s, %s)", *handoff)
     assert (outcome.result, outcome.reason) == ("refused", f"{name} is stopped")
 
 
@@ -409,6 +409,58 @@ def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides
     assert outcome.result == "refused"
     assert f"target lacks payments: {rule} UNIQUE (idempotency_key)" in outcome.reason
     assert "create it there" in outcome.reason  # the writer has moved before, so that pm replicate does nothing
+
+
+def test_a_rule_that_is_written_in_another_way_is_the_same_rule(sides: Sides, rig: Rig):
+    """A dump and its restore move the casts of a list."""
+    sides.bring("source")
+    word = "varchar(9) default 'paid' constraint known check (state in ('paid', 'back'))"
+    rig.query("source", f"alter table payments add state {word}")
+    rule = rig.value("source", "select pg_get_constraintdef(oid) from pg_constraint where conname = 'known'")
+    rig.query("target", f"alter table payments add state varchar(9) default 'paid', add constraint known {rule}")
+    again = rig.value("target", "select pg_get_constraintdef(oid) from pg_constraint where conname = 'known'")
+    outcome = sides.move()
+    for side in ("source", "target"):
+        rig.query(side, "alter table payments drop state")
+    assert rule != again, "PostgreSQL writes it the same way by now"
+    assert (outcome.result, outcome.reason) == ("moved", "")
+
+
+def test_a_change_that_dms_could_not_apply_is_refused(sides: Sides, rig: Rig):
+    there = sides.b.name
+    columns = '"TASK_NAME" text, "TABLE_OWNER" text, "TABLE_NAME" text'
+    rig.query(there, f"create table pm_control.awsdms_apply_exceptions ({columns})")
+    rig.query(there, "insert into pm_control.awsdms_apply_exceptions values ('load', 'public', 'payments')")
+    refused = sides.move()
+    rig.query(there, "delete from pm_control.awsdms_apply_exceptions")
+    moved = sides.move()
+    rig.query(there, "drop table pm_control.awsdms_apply_exceptions")
+    assert refused.result == "refused"
+    assert f"DMS could not apply changes on {there}, 1 of public.payments" in refused.reason
+    assert moved.result == "moved"
+
+
+class LateStart(NativeReplication):
+    """Begins where it is now, not where it was told: what was written since the opening never arrives."""
+
+    def start_from(self, b: Database, a: Database, lsn: str) -> bool:
+        now = self.rig.value(b.name, "select pg_current_wal_insert_lsn()::text")
+        assert now != lsn
+        return super().start_from(b, a, now)
+
+
+def test_replication_that_begins_too_late_is_a_dead_end(sides: Sides, rig: Rig):
+    a, b = sides.a, sides.b
+    outcome = move_writer(a, b, replication=LateStart(rig), limits=LIMITS)
+    assert outcome.result == "unfinished"
+    assert f"replication {b.name} -> {a.name} began later than at" in outcome.reason
+    assert rig.writer() == b.name
+    refused = move_writer(b, a, replication=sides.replication, limits=LIMITS)
+    assert refused.result == "refused"
+    assert f"{a.name} lacks the first writes of {b.name} and must not become the writer" in refused.reason
+    token = rig.value(b.name, "select token from pm_control.handoff order by epoch desc limit 1")
+    rig.query(a.name, "insert into pm_control.marker (token) values (%s)", token)
+    assert move_writer(b, a, replication=sides.replication, limits=LIMITS).result == "moved"
 
 
 def test_before_the_first_move_pm_replicate_makes_what_is_missing(sides: Sides, rig: Rig):

@@ -304,6 +304,15 @@ def test_a_target_that_needs_a_large_object_at_once_is_refused(pair: Pair) -> No
         mover(a, b).begin()
 
 
+@pytest.mark.parametrize("made", ["GENERATED ALWAYS AS IDENTITY", "GENERATED ALWAYS AS (1) STORED"])
+def test_a_target_that_generates_a_value_itself_is_refused(pair: Pair, made: str) -> None:
+    a, b = pair
+    sql(a, "ALTER TABLE accounts ADD number int")
+    sql(b, f"ALTER TABLE accounts ADD number int {made}")
+    with pytest.raises(TaskError, match=r"always generated, .* public\.accounts"):
+        mover(a, b).begin()
+
+
 def test_a_target_without_the_tables_is_refused(pair: Pair) -> None:
     a, b = pair
     sql(b, "DROP TABLE payments")

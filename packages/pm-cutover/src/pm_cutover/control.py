@@ -157,23 +157,25 @@ def fence_of(connection: psycopg.Connection[Any]) -> FenceState:
     )
 
 
-def read_handoff(database: Database, *, epoch: int) -> str | None:
-    """The WAL position fixed on this database before it was opened at ``epoch``, None when there is none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """Where replication away from a database begins.
 
-    Raises:
-        ControlMissingError: No control schema.
-        DatabaseUnreachableError: No connection.
+    Attributes:
+        start_lsn: The WAL position fixed before the database was opened, ``16/B374D848``.
+        token: Of the marker behind that position, the first row that replication carries.
     """
-    with database.connect() as connection, cut_after(_ANSWER_SECONDS, connection):
-        if not _installed(connection):
-            raise ControlMissingError(f"{database.name} holds no control schema: run pm replicate first")
-        return handoff_of(connection, epoch=epoch)
+
+    start_lsn: str
+    token: str
 
 
-def handoff_of(connection: psycopg.Connection[Any], *, epoch: int) -> str | None:
-    """As ``read_handoff``, on a connection that is there already."""
-    row = connection.execute("select start_lsn::text from pm_control.handoff where epoch = %s", (epoch,)).fetchone()
-    return None if row is None else str(row[0])
+def handoff_of(connection: psycopg.Connection[Any], *, epoch: int) -> Handoff | None:
+    """What was fixed on this database before it was opened at ``epoch``, None when nothing was."""
+    row = connection.execute(
+        "select start_lsn::text, token from pm_control.handoff where epoch = %s", (epoch,)
+    ).fetchone()
+    return None if row is None else Handoff(start_lsn=row[0], token=row[1])
 
 
 def _installed(connection: psycopg.Connection[Any]) -> bool:

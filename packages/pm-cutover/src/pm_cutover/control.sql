@@ -18,6 +18,7 @@ create table if not exists pm_control.marker (
 create table if not exists pm_control.handoff (
     epoch bigint primary key,
     start_lsn pg_lsn not null,
+    token varchar(200) not null, -- of the marker that was written with it
     at timestamptz not null default clock_timestamp()
 );
 
@@ -81,6 +82,12 @@ begin
                 (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10, lower(tg_op),
                 tg_table_schema, tg_table_name),
             hint = 'Read pm_control.word() of every candidate and repeat the transaction on the open one.';
+    end if;
+    if tg_op = 'TRUNCATE' then
+        raise exception using
+            errcode = 'PF003',
+            message = format('TRUNCATE on %I.%I is refused while it is replicated', tg_table_schema, tg_table_name),
+            hint = 'DMS does not repeat it, and the rows would come back with the next move: use DELETE.';
     end if;
     return null;
 end $$;

@@ -5,7 +5,9 @@ from typing import Any
 
 import psycopg
 
+from pm_cutover.phases.column_checks import check_columns
 from pm_cutover.phases.findings import Finding, blocker, ok, warning
+from pm_cutover.schema.spelling import meaning
 
 _TABLES = """
 select n.nspname || '.' || c.relname, c.relkind::text, c.relpersistence::text,
@@ -27,17 +29,6 @@ select f.conrelid::regclass::text || ' -> ' || f.confrelid::regclass::text
   join pg_class o on o.oid = f.confrelid join pg_namespace m on m.oid = o.relnamespace
  where f.contype = 'f' and n.nspname || '.' || c.relname = any(%s)
    and not m.nspname || '.' || o.relname = any(%s)"""
-
-# What DMS takes for large objects, arrays and composite types among them.
-_LOBS = """
-select n.nspname || '.' || c.relname || '.' || a.attname, coalesce(a.attnum = any(i.indkey), false), a.attnotnull
-  from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-  join pg_type t on t.oid = a.atttypid join pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
-  left join pg_index i on i.indrelid = c.oid and i.indisprimary
- where a.attnum > 0 and not a.attisdropped and n.nspname || '.' || c.relname = any(%s)
-   and (b.typcategory = 'A' or b.typtype = 'c' or b.typname in
-        ('text', 'bytea', 'json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'path', 'polygon', 'hstore', 'citext'))
- order by 1"""
 
 # Each column as one would write it, and the primary key: the load makes neither, and the target becomes the writer.
 _DEFINITIONS = """
@@ -118,31 +109,13 @@ def check_source_tables(source: psycopg.Connection[Any], tables: Sequence[str]) 
             f"foreign keys leave the replicated tables: {', '.join(outside)}",
             "add the referenced tables to the setting `tables`",
         )
-    yield from _check_lobs(source, tables)
+    yield from check_columns(source, tables)
     row = source.execute("select exists (select from pg_largeobject_metadata)").fetchone()
     if row is not None and row[0]:
         yield warning(
             "source.large-objects",
             "the source has large objects, which are not replicated",
             "move them into bytea columns, or copy them yourself",
-        )
-
-
-def _check_lobs(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:
-    """DMS may insert a row first and its large objects later, and cannot do so by a key that is one."""
-    lobs = source.execute(_LOBS, (list(tables),)).fetchall()
-    if keys := [name for name, in_key, _ in lobs if in_key]:
-        yield blocker(
-            "source.lob-keys",
-            f"primary keys hold what DMS takes for large objects: {', '.join(keys)}",
-            "give them a type with a length, varchar(n): DMS replicates no row of such a table",
-        )
-    if needed := [name for name, in_key, not_null in lobs if not_null and not in_key]:
-        yield blocker(
-            "source.lob-not-null",
-            f"columns that DMS takes for large objects must not be null: {', '.join(needed)}",
-            "give them a type with a length, varchar(n), or drop their not-null constraints until pm finish has run: "
-            "DMS may write them after the rest of their row",
         )
 
 
@@ -175,7 +148,7 @@ def check_target_tables(
     differing = [
         f"{name} is {there.get(name, 'missing')} on the source, {here.get(name, 'missing')} on the target"
         for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
+        if meaning(there.get(name, "")) != meaning(here.get(name, ""))
     ]
     if not here:
         yield ok("target.tables", "none of them there yet")

@@ -5,9 +5,10 @@ import uuid
 
 import psycopg
 
-from pm_cutover.control import ControlMissingError
+from pm_cutover.control import ControlMissingError, Handoff
 from pm_cutover.database import Database, cut_after
 from pm_cutover.errors import RefusedError
+from pm_cutover.replication import DeadEndError
 from pm_cutover.steps.locks import engine_name, take_engine_lock
 from pm_cutover.steps.sessions import Session
 
@@ -53,6 +54,22 @@ def round_trip(a: Session, b: Session, token: str, *, timeout_seconds: float) ->
     seconds = time.monotonic() - started
     a.execute(_REMOVE, (token,))
     return seconds
+
+
+def check_began_in_time(a: Session, b: Session, handoff: Handoff, *, names: tuple[str, str]) -> None:
+    """See that replication ``a`` -> ``b`` carried the first row behind its position; call it when a later one arrived.
+
+    Raises:
+        DeadEndError: It began later: what was written on ``a`` before will never arrive.
+    """
+    here, there = (
+        session.execute(_ARRIVED, (handoff.token,), prepare=True).fetchone() is not None for session in (a, b)
+    )
+    if here and not there:
+        raise DeadEndError(
+            f"replication {names[0]} -> {names[1]} began later than at {handoff.start_lsn}: {names[1]} lacks the first "
+            f"writes of {names[0]} and must not become the writer; pm verify names the rows"
+        )
 
 
 def marker_round_trip(a: Database, b: Database, *, timeout_seconds: float) -> float:

@@ -20,9 +20,13 @@ FENCE = "select set_config('synchronous_commit', 'off', true), pm_control.fence(
 TAKE_LOCK = "select pg_advisory_lock(%s)"
 SEAL = "select pm_control.seal(%s)"
 HANDOFF = """
-    insert into pm_control.handoff (epoch, start_lsn)
-    select %(epoch)s::bigint, pg_current_wal_insert_lsn() where %(really)s::bool
-    on conflict (epoch) do update set start_lsn = excluded.start_lsn, at = excluded.at
+    with noted as (
+        insert into pm_control.handoff (epoch, start_lsn, token)
+        select %(epoch)s::bigint, pg_current_wal_insert_lsn(), %(token)s::text where %(really)s::bool
+        on conflict (epoch) do update set start_lsn = excluded.start_lsn, token = excluded.token, at = excluded.at
+        returning token
+    )
+    insert into pm_control.marker (token) select token from noted
 """
 OPEN = "select set_config('synchronous_commit', 'on', false), pm_control.open(%s)"
 
@@ -80,8 +84,12 @@ def sequences(move: Move) -> None:
 
 
 def handoff(move: Move) -> None:
-    """Note where reverse replication starts: behind the last row that came from ``a``, before the first write."""
-    move.sessions.b.execute(HANDOFF, {"epoch": move.epoch + 1, "really": True}, prepare=True)
+    """Note where reverse replication starts: behind the last row that came from ``a``, before the first write.
+
+    The marker is the first row behind that position: where it has arrived, replication began in time.
+    """
+    token = new_token(move.b, move.a, f"handoff {move.epoch + 1}")
+    move.sessions.b.execute(HANDOFF, {"epoch": move.epoch + 1, "token": token, "really": True}, prepare=True)
 
 
 def open_writer(move: Move) -> None:

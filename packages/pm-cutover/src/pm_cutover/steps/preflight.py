@@ -7,8 +7,9 @@ import psycopg
 from pm_cutover.control import SOURCE_WORD, handoff_of
 from pm_cutover.database import cut_after
 from pm_cutover.errors import RefusedError
+from pm_cutover.schema.spelling import meaning
 from pm_cutover.steps.locks import WARM_UP_LOCK, writing_for
-from pm_cutover.steps.markers import MarkerTimeoutError, new_token, round_trip
+from pm_cutover.steps.markers import MarkerTimeoutError, check_began_in_time, new_token, round_trip
 from pm_cutover.steps.move import Move
 from pm_cutover.steps.pause import FENCE, HANDOFF, OPEN, SEAL, TAKE_LOCK
 from pm_cutover.steps.sequences import SequenceCopy
@@ -45,7 +46,7 @@ def preflight(move: Move) -> None:
         handoff = handoff_of(a, epoch=move.epoch)
     if handoff is not None:  # the move that made ``a`` the writer may have died before its last steps
         move.replication.stop(move.b, move.a)
-        move.replication.start_from(move.a, move.b, handoff)
+        move.replication.start_from(move.a, move.b, handoff.start_lsn)
     move.replication.check_running(move.a, move.b)
     move.replication.prepare_slot(move.b)
     waits = limits.transaction_wait_seconds + 2 * limits.lag_wait_seconds
@@ -53,6 +54,9 @@ def preflight(move: Move) -> None:
         _compare_sequences(move)
         _wait_for_long_transactions(move)
         _wait_for_small_lag(move)
+        if handoff is not None:
+            check_began_in_time(a, b, handoff, names=(move.a.name, move.b.name))
+        _check_applied(move)
         _warm(move)
 
 
@@ -81,8 +85,11 @@ def _compare_rules(move: Move) -> None:
     """
     if move.a.name != "source":
         return
-    here, there = ({row[0] for row in session.execute(_RULES)} for session in (move.sessions.a, move.sessions.b))
-    if missing := sorted(here - there):
+    here, there = (
+        {meaning(row[0]): str(row[0]) for row in session.execute(_RULES)}
+        for session in (move.sessions.a, move.sessions.b)
+    )
+    if missing := sorted(here[rule] for rule in here.keys() - there.keys()):
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise RefusedError(
             f"{move.b.name} lacks {'; '.join(missing[:3])}{more}: "
@@ -110,6 +117,23 @@ def _compare_sequences(move: Move) -> None:
         )
 
 
+def _check_applied(move: Move) -> None:
+    """DMS writes down a change that finds no row, and goes on."""
+    b = move.sessions.b
+    if b.execute("select to_regclass('pm_control.awsdms_apply_exceptions')").fetchone() == (None,):
+        return
+    found = b.execute(
+        'select "TABLE_OWNER" || \'.\' || "TABLE_NAME", count(*) from pm_control.awsdms_apply_exceptions group by 1'
+    ).fetchall()
+    if found:
+        tables = ", ".join(f"{count} of {table}" for table, count in found)
+        raise RefusedError(
+            f"DMS could not apply changes on {move.b.name}, {tables}: the reasons are in "
+            "pm_control.awsdms_apply_exceptions there; run pm verify, correct what differs, and delete the reasons as "
+            "the master user"
+        )
+
+
 def _wait_for_long_transactions(move: Move) -> None:
     deadline = time.monotonic() + move.limits.transaction_wait_seconds
     allowed = move.limits.long_transaction_seconds
@@ -124,8 +148,11 @@ def _wait_for_long_transactions(move: Move) -> None:
 
 def _wait_for_small_lag(move: Move) -> None:
     a, b, limits = move.sessions.a, move.sessions.b, move.limits
-    # Drain markers of earlier moves; theirs has arrived long ago.
-    a.execute("delete from pm_control.marker where written_at < clock_timestamp() - interval '1 hour'")
+    # Drain markers of earlier moves; theirs has arrived long ago. A handoff's goes on proving where replication began.
+    a.execute(
+        "delete from pm_control.marker where written_at < clock_timestamp() - interval '1 hour' "
+        "and token not in (select token from pm_control.handoff)"
+    )
     deadline = time.monotonic() + limits.lag_wait_seconds
     while True:
         try:
@@ -155,7 +182,7 @@ def _warm(move: Move) -> None:
         positions = b.execute(move.sequences.read, prepare=True).fetchone()
         a.execute(move.sequences.read, prepare=True)
         b.execute(move.sequences.write, positions, prepare=True)
-        b.execute(HANDOFF, {"epoch": -1, "really": False}, prepare=True)
+        b.execute(HANDOFF, {"epoch": -1, "token": "", "really": False}, prepare=True)
         _refused(b, OPEN, (-1,))
         barrier.execute(TAKE_LOCK, (WARM_UP_LOCK,), prepare=True)
         barrier.execute("select pg_advisory_unlock(%s)", (WARM_UP_LOCK,), prepare=True)
