@@ -63,6 +63,20 @@ def test_install_fences_new_tables_partitions_and_tables_whose_trigger_was_disab
     fenced.query("source", "drop table archive")
 
 
+def test_a_statement_on_the_parent_of_a_fenced_partition_is_refused_too(bare_rig: Rig):
+    bare_rig.query(
+        "target",
+        "set role pm_owner; create table archive (id int primary key) partition by range (id);"
+        "create table archive_1 partition of archive for values from (0) to (10)",
+    )
+    install(bare_rig.target, tables=("public.archive_1",), word=TARGET_WORD)
+    for table in ("archive", "archive_1"):
+        with pytest.raises(psycopg.DatabaseError, match=f"insert on public.{table} is refused"):
+            bare_rig.query("target", f"insert into {table} values (1)")
+    remove(bare_rig.target, word=TARGET_WORD)
+    bare_rig.query("target", "drop table archive")
+
+
 def test_install_names_tables_that_do_not_exist(fenced: Rig):
     with pytest.raises(ControlError, match=r"source holds no table public\.nowhere: create the schema"):
         install(fenced.source, tables=("public.payments", "public.nowhere"), word=SOURCE_WORD)

@@ -79,6 +79,74 @@ def test_columns_that_take_no_value_from_dms_are_blockers(shop: Rig, column: str
     assert fix in found[finding].fix
 
 
+@pytest.mark.parametrize(
+    ("made", "finding", "says"),
+    [
+        (
+            "create table shop.tags (id int primary key); alter table shop.tags replica identity nothing",
+            "source.replica-identity",
+            "shop.tags",
+        ),
+        ("create table shop.tags (id int primary key deferrable)", "source.replica-identity", "shop.tags"),
+        (
+            "create table shop.tags (id int primary key, other int not null unique);"
+            "alter table shop.tags replica identity using index tags_other_key",
+            "source.replica-identity",
+            "shop.tags",
+        ),
+        (
+            "create table shop.tags (id int primary key references shop.orders on update cascade)",
+            "source.key-updates",
+            "shop.tags: tags_id_fkey",
+        ),
+        (
+            "create table shop.tags (id int primary key, note varchar(9));"
+            "create unique index one_note on shop.tags (coalesce(note, ''))",
+            "source.coalesce",
+            "shop.one_note",
+        ),
+    ],
+)
+def test_keys_by_which_dms_does_not_find_a_row_are_blockers(shop: Rig, made: str, finding: str, says: str) -> None:
+    shop.query("source", made)
+    found = source_findings(shop, "shop.tags", "shop.orders")
+    assert {one.id for one in found.values() if one.level == "blocker"} == {finding}
+    assert found[finding].finding.endswith(f": {says}")
+
+
+def test_a_key_that_references_another_and_an_identity_in_full_are_ready(shop: Rig) -> None:
+    shop.query(
+        "source",
+        "create table shop.tags (id int primary key, orders int references shop.orders on update cascade);"
+        "alter table shop.tags replica identity full;",
+    )
+    assert "blocker" not in {one.level for one in source_findings(shop, "shop.tags", "shop.orders").values()}
+
+
+def test_values_that_dms_may_change_are_a_warning(shop: Rig) -> None:
+    shop.query(
+        "source",
+        "create domain shop.rate as numeric; create domain shop.amount as numeric(18, 2);"
+        "create table shop.tags (id int primary key, fine numeric(38, 2), amount shop.amount, code varchar(9),"
+        "  bare numeric, wide numeric(39, 2), rate shop.rate, note varchar, wait interval)",
+    )
+    finding = source_findings(shop, "shop.tags")["source.types"]
+    assert finding.level == "warning"
+    named = re.findall(r"shop\.tags\.(\w+)", finding.finding)
+    assert named == ["bare", "note", "rate", "wait", "wide"]
+
+
+def test_a_partition_that_nobody_listed_is_a_blocker(shop: Rig) -> None:
+    shop.query(
+        "source",
+        "create table shop.years (year int primary key) partition by range (year);"
+        "create table shop.year_1 partition of shop.years for values from (1) to (2);"
+        "create table shop.year_2 partition of shop.years for values from (2) to (3)",
+    )
+    assert source_findings(shop, "shop.year_1")["source.partitions"].finding.endswith(": shop.year_2")
+    assert "source.partitions" not in source_findings(shop, "shop.year_1", "shop.year_2")
+
+
 def test_text_that_may_be_null_or_has_a_length_is_ready(shop: Rig) -> None:
     shop.query(
         "source",

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from cutover_rig import ENVIRONMENTS, TABLES, Load, NativeReplication, Rig, audit
 
-from pm_cutover.control import SOURCE_WORD, TARGET_WORD, read_state
+from pm_cutover.control import SOURCE_WORD, TARGET_WORD, install, read_state
 from pm_cutover.database import Database, DatabaseUnreachableError, Environment
 from pm_cutover.errors import RefusedError
 from pm_cutover.protocol import (
@@ -392,6 +392,7 @@ def test_a_sequence_that_counts_the_other_way_is_refused_on_the_way_back_too(sid
 
 
 def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
+    sides.bring("target")
     rig.query(sides.b.name, "alter table payments disable trigger pm_fence")
     outcome = sides.move()
     rig.query(sides.b.name, "alter table payments enable trigger pm_fence")
@@ -401,6 +402,7 @@ def test_a_missing_fence_is_refused(sides: Sides, rig: Rig):
 
 
 def test_a_target_that_would_refuse_less_than_the_source_is_refused(sides: Sides, rig: Rig):
+    sides.bring("target")
     sides.bring("source")
     rule = "payments_idempotency_key_key"
     rig.query("target", f"alter table payments drop constraint {rule}")
@@ -424,6 +426,26 @@ def test_a_rule_that_is_written_in_another_way_is_the_same_rule(sides: Sides, ri
         rig.query(side, "alter table payments drop state")
     assert rule != again, "PostgreSQL writes it the same way by now"
     assert (outcome.result, outcome.reason) == ("moved", "")
+
+
+def test_a_partition_that_came_since_is_refused(sides: Sides, rig: Rig):
+    sides.bring("source")
+    parent = (
+        "set role pm_owner; create table years (year int primary key) partition by range (year);"
+        "create table year_1 partition of years for values from (1) to (2);"
+    )
+    for side, word in (("source", SOURCE_WORD), ("target", TARGET_WORD)):
+        rig.query(side, parent)
+        install(rig.database(side), tables=("public.year_1",), word=word)
+    rig.query("source", "create table year_2 partition of years for values from (2) to (3)")
+    outcome = sides.move()
+    rig.query("source", "drop table year_2")
+    moved = sides.move()
+    for side in ("source", "target"):
+        rig.query(side, "drop table years")
+    assert outcome.result == "refused"
+    assert "source has partitions that are not replicated: year_2" in outcome.reason
+    assert moved.result == "moved"
 
 
 def test_a_change_that_dms_could_not_apply_is_refused(sides: Sides, rig: Rig):

@@ -62,7 +62,7 @@ def install(database: Database, *, tables: Sequence[str], word: int, timeout_sec
 
     Args:
         database: Logged in as ``pm_cutover``: CREATE on the database, member of the tables' owner.
-        tables: ``schema.table``, unquoted, as stored; partitions of a partitioned table are fenced with it.
+        tables: ``schema.table``, unquoted, as stored; with each are fenced its partitions and what it is one of.
         word: First value of the fence word, SOURCE_WORD or TARGET_WORD.
         timeout_seconds: Longest wait for the tables.
 
@@ -204,7 +204,7 @@ def _missing(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list
 
 
 def _unfenced(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list[sql.Identifier]:
-    """The tables and their partitions without an enabled pm_fence trigger."""
+    """The tables, their partitions and what they are partitions of, without an enabled pm_fence trigger."""
     rows = connection.execute(
         """
         with wanted as (
@@ -213,6 +213,8 @@ def _unfenced(connection: psycopg.Connection[Any], tables: Sequence[str]) -> lis
             join pg_class c on c.relnamespace = n.oid and c.relname = w.table_name
         ), all_of_them as (
             select oid from wanted union select p.relid from wanted, pg_partition_tree(wanted.oid) p
+            -- A statement on a parent fires the parent's triggers, and none of its partitions'.
+            union select a.relid from wanted, pg_partition_ancestors(wanted.oid) a
         )
         select n.nspname, c.relname from all_of_them join pg_class c using (oid)
         join pg_namespace n on n.oid = c.relnamespace

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from pm_cutover.phases.findings import Finding, blocker
+from pm_cutover.phases.findings import Finding, blocker, warning
 
 # What DMS takes for large objects, arrays and composite types among them.
 _LOBS = """
@@ -25,6 +25,18 @@ select n.nspname || '.' || c.relname || '.' || a.attname, a.attgenerated <> ''
    and (a.attgenerated <> '' or a.attidentity = 'a')
  order by 1"""
 
+# By AWS's documentation rounded to six decimals, cut at 8,000 bytes, or not supported, though mostly moved as text.
+_UNSURE = """
+select n.nspname || '.' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+  from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+  join pg_type t on t.oid = a.atttypid join pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid),
+  lateral (select case when t.typbasetype = 0 then a.atttypmod else t.typtypmod end as of) modifier
+ where a.attnum > 0 and not a.attisdropped and n.nspname || '.' || c.relname = any(%s)
+   and (b.typname = 'numeric' and (modifier.of = -1 or (modifier.of - 4) >> 16 > 38)
+        or b.typname in ('varchar', 'bpchar') and modifier.of = -1 or b.typtype in ('e', 'r', 'm')
+        or b.typname in ('interval', 'inet', 'cidr', 'macaddr', 'macaddr8', 'line', 'lseg', 'box', 'circle', 'money'))
+ order by 1"""
+
 
 def check_columns(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:
     """What bars a table for one of its columns.
@@ -35,6 +47,12 @@ def check_columns(source: psycopg.Connection[Any], tables: Sequence[str]) -> Ite
     """
     yield from _lobs(source, tables)
     yield from _generated(source, tables)
+    if unsure := [str(name) for (name,) in source.execute(_UNSURE, (list(tables),))]:
+        yield warning(
+            "source.types",
+            f"DMS may change values of these types: {', '.join(unsure)}",
+            "give numeric a precision of at most 38 and varchar a length; for the others, look at what pm verify says",
+        )
 
 
 def _lobs(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:

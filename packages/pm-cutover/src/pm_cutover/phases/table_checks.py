@@ -7,6 +7,7 @@ import psycopg
 
 from pm_cutover.phases.column_checks import check_columns
 from pm_cutover.phases.findings import Finding, blocker, ok, warning
+from pm_cutover.phases.key_checks import check_keys
 from pm_cutover.schema.spelling import meaning
 
 _TABLES = """
@@ -20,6 +21,13 @@ select n.nspname || '.' || c.relname
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and n.nspname = any(%s) and n.nspname <> 'pm_control'
    and not n.nspname || '.' || c.relname = any(%s) and c.relname not like 'awsdms\\_%%'
+ order by 1"""
+
+_OTHER_PARTITIONS = """
+select distinct n.nspname || '.' || c.relname
+  from pg_class w join pg_namespace v on v.oid = w.relnamespace, pg_partition_tree(pg_partition_root(w.oid)) p
+  join pg_class c on c.oid = p.relid join pg_namespace n on n.oid = c.relnamespace
+ where v.nspname || '.' || w.relname = any(%s) and p.isleaf and not n.nspname || '.' || c.relname = any(%s)
  order by 1"""
 
 _OUTSIDE = """
@@ -110,6 +118,13 @@ def check_source_tables(source: psycopg.Connection[Any], tables: Sequence[str]) 
             "add the referenced tables to the setting `tables`",
         )
     yield from check_columns(source, tables)
+    yield from check_keys(source, tables)
+    if partitions := [str(name) for (name,) in source.execute(_OTHER_PARTITIONS, (list(tables), list(tables)))]:
+        yield blocker(
+            "source.partitions",
+            f"partitions beside those in the setting `tables`: {', '.join(partitions)}",
+            "add them: rows there would stay behind",
+        )
     row = source.execute("select exists (select from pg_largeobject_metadata)").fetchone()
     if row is not None and row[0]:
         yield warning(

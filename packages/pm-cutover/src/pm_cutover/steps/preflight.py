@@ -31,6 +31,14 @@ _RULES = """
     where not tgisinternal and tgname <> 'pm_fence'
 """
 
+_NEW_PARTITIONS = """
+    select distinct p.relid::regclass::text
+    from pg_trigger t, pg_partition_tree(pg_partition_root(t.tgrelid)) p
+    where t.tgname = 'pm_fence' and p.isleaf
+      and not exists (select from pg_trigger f where f.tgrelid = p.relid and f.tgname = 'pm_fence')
+    order by 1
+"""
+
 
 def preflight(move: Move) -> None:
     """Refuse what is bound to fail, make the slot of the coming direction, warm every session.
@@ -42,6 +50,7 @@ def preflight(move: Move) -> None:
     a, b, barrier, limits = move.sessions.a, move.sessions.b, move.sessions.barrier, move.limits
     with cut_after(limits.recovery_seconds, a, b):
         _compare_fences(move)
+        _find_new_partitions(move)
         _compare_rules(move)
         handoff = handoff_of(a, epoch=move.epoch)
     if handoff is not None:  # the move that made ``a`` the writer may have died before its last steps
@@ -75,6 +84,15 @@ def _compare_fences(move: Move) -> None:
         raise RefusedError(
             f"{move.a.name} and {move.b.name} do not fence the same tables (differ: {found}): "
             + _advice(move, "make trigger pm_fence, or the table, the same on both: see docs/runbook.md")
+        )
+
+
+def _find_new_partitions(move: Move) -> None:
+    """One that was attached since is in no mapping of a task: its rows would stay behind."""
+    if found := [str(name) for (name,) in move.sessions.a.execute(_NEW_PARTITIONS)]:
+        raise RefusedError(
+            f"{move.a.name} has partitions that are not replicated: {', '.join(found)}; move their rows to others "
+            "and detach them, or add them to the setting `tables` before the first cutover"
         )
 
 
