@@ -52,10 +52,29 @@ def test_plain_sql_on_the_closed_side_is_refused(closed: Rig, role: str, stateme
     assert refused.value.sqlstate == "PF001"
 
 
+def test_replication_does_not_write_over_the_open_writer(opened: Rig):
+    """A task that replays, or that somebody starts again, after the writer has moved here."""
+    opened.query("source", "insert into accounts values (77, 'paid since')")
+    with opened.database("source", "pm_dms").connect() as connection:
+        connection.execute("set session_replication_role = replica")
+        for statement in (
+            "insert into accounts values (78, 'old')",
+            "update accounts set name = 'old' where id = 77",
+            "delete from accounts where id = 77",
+        ):
+            with pytest.raises(
+                psycopg.DatabaseError, match=r"open at epoch 1: replicated \w+ on public.accounts"
+            ) as found:
+                connection.execute(statement)
+            assert found.value.sqlstate == "PF004"
+    assert opened.query("source", "delete from accounts returning id, name") == [(77, "paid since")]
+
+
 def test_replication_passes_the_fence(closed: Rig):
     with closed.database("source", "pm_dms").connect() as connection:
         connection.execute("set session_replication_role = replica")
         connection.execute("insert into accounts values (77, 'applied')")
+        assert connection.execute("update accounts set name = 'again' where id = 77").rowcount == 1
         assert connection.execute("delete from accounts where id = 77").rowcount == 1
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -22,6 +22,22 @@ TARGET_WORD = 2
 _TABLE_LOCK_MS = 50
 _RETRY_SECONDS = 0.4
 _ANSWER_SECONDS = 10.0
+
+_Trigger = Literal["pm_fence", "pm_fence_replica"]
+# Applications write through the first; replication passes it and writes through the second, each row of it, because
+# PostgreSQL's own replication fires no other triggers.
+_TRIGGERS: dict[_Trigger, tuple[LiteralString, ...]] = {
+    "pm_fence": (
+        "create or replace trigger pm_fence before insert or update or delete or truncate on {} "
+        "for each statement execute function pm_control.guard()",
+        "alter table {} enable trigger pm_fence",
+    ),
+    "pm_fence_replica": (
+        "create or replace trigger pm_fence_replica before insert or update or delete on {} "
+        "for each row execute function pm_control.guard_replica()",
+        "alter table {} enable replica trigger pm_fence_replica",
+    ),
+}
 
 FenceName = Literal["open", "fenced", "sealed"]
 _NAMES: tuple[FenceName, ...] = ("open", "fenced", "sealed")
@@ -84,24 +100,19 @@ def install(database: Database, *, tables: Sequence[str], word: int, timeout_sec
             connection.execute(script.encode())
             if fresh:
                 connection.execute("select setval('pm_control.fence', %s)", (word,))
-            unfenced = _unfenced(connection, tables)
-            if unfenced:
-                names = sql.SQL(", ").join(unfenced)
+            missing = _missing_triggers(connection, tables)
+            if missing:
+                names = sql.SQL(", ").join(sql.Identifier(*table) for table in sorted({table for table, _ in missing}))
                 connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(names))
-            for table in unfenced:
-                connection.execute(
-                    sql.SQL(
-                        "create or replace trigger pm_fence before insert or update or delete or truncate on {} "
-                        "for each statement execute function pm_control.guard()"
-                    ).format(table)
-                )
-                connection.execute(sql.SQL("alter table {} enable trigger pm_fence").format(table))
+            for table, trigger in missing:
+                for statement in _TRIGGERS[trigger]:
+                    connection.execute(sql.SQL(statement).format(sql.Identifier(*table)))
 
         _with_brief_locks(database, connection, change, "install the control schema", timeout_seconds)
 
 
 def remove(database: Database, *, word: int, timeout_seconds: float = 60.0) -> None:
-    """Drop the control schema and with it every ``pm_fence`` trigger; does nothing when there is none.
+    """Drop the control schema and with it every trigger of a fence; does nothing when there is none.
 
     Args:
         database: Logged in as ``pm_cutover``.
@@ -203,8 +214,10 @@ def _missing(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list
     return [table for table in tables if table not in found]
 
 
-def _unfenced(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list[sql.Identifier]:
-    """The tables, their partitions and what they are partitions of, without an enabled pm_fence trigger."""
+def _missing_triggers(
+    connection: psycopg.Connection[Any], tables: Sequence[str]
+) -> list[tuple[tuple[str, str], _Trigger]]:
+    """What is not there, or not enabled, on the tables, their partitions and what they are partitions of."""
     rows = connection.execute(
         """
         with wanted as (
@@ -216,16 +229,17 @@ def _unfenced(connection: psycopg.Connection[Any], tables: Sequence[str]) -> lis
             -- A statement on a parent fires the parent's triggers, and none of its partitions'.
             union select a.relid from wanted, pg_partition_ancestors(wanted.oid) a
         )
-        select n.nspname, c.relname from all_of_them join pg_class c using (oid)
+        select n.nspname, c.relname, f.name from all_of_them join pg_class c using (oid)
         join pg_namespace n on n.oid = c.relnamespace
-        where not exists (
-            select from pg_trigger t where t.tgrelid = c.oid and t.tgname = 'pm_fence' and t.tgenabled = 'O'
+        cross join (values ('pm_fence', 'O'), ('pm_fence_replica', 'R')) f (name, enabled)
+        where (f.name = 'pm_fence' or c.relkind = 'r') and not exists (
+            select from pg_trigger t where t.tgrelid = c.oid and t.tgname = f.name and t.tgenabled::text = f.enabled
         )
-        order by 1, 2
+        order by 1, 2, 3
         """,
         _columns(tables),
     ).fetchall()
-    return [sql.Identifier(schema, name) for schema, name in rows]
+    return [((schema, name), trigger) for schema, name, trigger in rows]
 
 
 def _columns(tables: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -92,6 +92,26 @@ begin
     return null;
 end $$;
 
+-- The other way round for replication, which writes as replica: only into a sealed database. A task of the old direction
+-- that replays after a crash, or that somebody starts again, would write old rows over those of the open writer.
+-- Called for each row of a load: without a search_path of its own, and a lease is nothing to it, it is as cheap as can be.
+create or replace function pm_control.guard_replica() returns trigger
+language plpgsql volatile as $$
+declare
+    stored bigint;
+begin
+    select last_value into stored from pm_control.fence;
+    if stored % 10 <> 2 then
+        raise exception using
+            errcode = 'PF004',
+            message = format('this database is %s at epoch %s: replicated %s on %I.%I is refused',
+                (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10, lower(tg_op),
+                tg_table_schema, tg_table_name),
+            hint = 'Rows are replicated from the open database to the sealed one: stop the task that writes here.';
+    end if;
+    return coalesce(new, old);
+end $$;
+
 -- The engine's moves. Each may be repeated; each refuses (PF002) an epoch or a state that is not its own. The caller
 -- holds the engine lock (7740) on both databases.
 

@@ -20,7 +20,7 @@ _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<what>.+)")
 # Never copied: the schemas themselves (they exist), the engine's fence, and what DMS leaves behind on a source.
 _IGNORED = (
     re.compile(r"(COMMENT |ACL )?- ?SCHEMA |SCHEMA - "),
-    re.compile(r"TRIGGER \S+ \S+ pm_fence "),
+    re.compile(r"TRIGGER \S+ \S+ pm_fence(_replica)? "),
     re.compile(r".*\bawsdms_"),
     re.compile(r"(EXTENSION|EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|DEFAULT ACL) "),
 )

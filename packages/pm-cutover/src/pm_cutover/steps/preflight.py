@@ -28,7 +28,7 @@ _RULES = """
     where indisunique and not exists (select from pg_constraint where conindid = indexrelid)
     union all
     select pg_get_triggerdef(t.oid) from pg_trigger t join fenced on tgrelid = fenced.oid
-    where not tgisinternal and tgname <> 'pm_fence'
+    where not tgisinternal and tgname not in ('pm_fence', 'pm_fence_replica')
 """
 
 _NEW_PARTITIONS = """
@@ -72,9 +72,10 @@ def preflight(move: Move) -> None:
 def _compare_fences(move: Move) -> None:
     fenced, there = (
         {
-            row[0]
+            str(row[0])
             for row in session.execute(
-                "select tgrelid::regclass::text from pg_trigger where tgname = 'pm_fence' and tgenabled = 'O'"
+                "select tgrelid::regclass || case tgname when 'pm_fence' then '' else ' for replication' end "
+                "from pg_trigger where (tgname, tgenabled) in (('pm_fence', 'O'), ('pm_fence_replica', 'R'))"
             )
         }
         for session in (move.sessions.a, move.sessions.b)
@@ -83,7 +84,7 @@ def _compare_fences(move: Move) -> None:
         found = ", ".join(sorted(fenced ^ there)) or "no table at all"
         raise RefusedError(
             f"{move.a.name} and {move.b.name} do not fence the same tables (differ: {found}): "
-            + _advice(move, "make trigger pm_fence, or the table, the same on both: see docs/runbook.md")
+            + _advice(move, "make the triggers, or the table, the same on both: see docs/runbook.md")
         )
 
 
