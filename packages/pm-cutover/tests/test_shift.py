@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pm_cutover.aws.alarms import Alarm
 from pm_cutover.aws.services import ServiceHealth
 from pm_cutover.aws.traffic import Weights
-from pm_cutover.errors import RefusedError, UsageError
+from pm_cutover.errors import PersonNeededError, RefusedError, UsageError
 from pm_cutover.evidence import EvidenceLog
 from pm_cutover.phases.run import Run
 from pm_cutover.phases.shift import shift
@@ -115,8 +115,50 @@ def test_an_alarm_takes_the_step_back(tmp_path: Path, monkeypatch: pytest.Monkey
     assert account.weights == Weights.of_target(5)
 
 
+def test_less_traffic_for_a_target_that_fails_goes_through_all_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    account = Account(weights=Weights.of_target(100))
+    alarm = Alarm(name="alarm-5xx", state="ALARM", reason="errors")
+    monkeypatch.setattr("pm_cutover.phases.shift.firing_alarms", lambda _run: (alarm,))
+    shift(run_on(account, tmp_path / "e.jsonl"), steps=(50, 5, 0), bake_seconds=5)
+    assert account.weights == Weights.of_target(0)
+
+
+def test_a_target_that_scales_out_keeps_its_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    account = Account()
+    healths = iter([ServiceHealth(running=2, desired=2, healthy=2, unhealthy=0)])
+    more = ServiceHealth(running=2, desired=4, healthy=2, unhealthy=0)
+    monkeypatch.setattr(account, "health", lambda: next(healths, more))
+    shift(run_on(account, tmp_path / "e.jsonl"), steps=(25,), bake_seconds=0.2)
+    assert account.weights == Weights.of_target(25)
+
+
+def test_a_target_that_loses_tasks_loses_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    account = Account()
+    healths = iter([ServiceHealth(running=2, desired=2, healthy=2, unhealthy=0)] * 2)
+    fewer = ServiceHealth(running=1, desired=2, healthy=1, unhealthy=0)
+    monkeypatch.setattr(account, "health", lambda: next(healths, fewer))
+    with pytest.raises(RefusedError, match=r"unwell \(1 of 2 tasks run.*the weights are back at 95/5"):
+        shift(run_on(account, tmp_path / "e.jsonl"), steps=(25,), bake_seconds=5)
+
+
+def test_a_step_that_cannot_be_taken_back_needs_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    account = Account(throttled_after_looks=2)
+    given = account.set
+
+    def expired(weights: Weights) -> bool:
+        if weights.target == 5:
+            raise ClientError({"Error": {"Code": "ExpiredTokenException", "Message": "expired"}}, "GetParameters")
+        return given(weights)
+
+    monkeypatch.setattr(account, "set", expired)
+    with pytest.raises(PersonNeededError, match=r"Throttling.*ExpiredToken.*may be 75/25 .*run `pm shift 5`"):
+        shift(run_on(account, tmp_path / "e.jsonl"), steps=(25,), bake_seconds=5)
+
+
 def test_less_traffic_for_the_target_is_never_taken_back(tmp_path: Path):
-    account = Account(weights=Weights.of_target(50), throttled_after_looks=2)
-    with pytest.raises(ClientError):
-        shift(run_on(account, tmp_path / "e.jsonl"), steps=(5,), bake_seconds=5)
+    account = Account(weights=Weights.of_target(50))
+    with pytest.raises(UsageError, match="evidence file"):
+        shift(run_on(account, tmp_path / "missing" / "e.jsonl"), steps=(5,), bake_seconds=5)
     assert account.weights == Weights.of_target(5)

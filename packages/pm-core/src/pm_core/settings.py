@@ -168,7 +168,8 @@ class Settings(_Section):
     image_tag: ImageTag = "1.0.0"
     operator_image_tag: ImageTag = "1.0.0"
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
-    deregistration_delay_seconds: Annotated[int, Field(ge=0, le=25)] = 5
+    # Longer than the 8 s for which the service holds a request while the writer moves.
+    deregistration_delay_seconds: Annotated[int, Field(ge=0, le=25)] = 10
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pm_core.contracts import OperatorContract
 from pm_cutover.aws.operator import OperatorState, OperatorTasks
-from pm_cutover.aws.session import AwsSession
+from pm_cutover.aws.session import AwsSession, as_pm_error
 from pm_cutover.aws.task_log import TaskLog
 from pm_cutover.errors import PersonNeededError, PmError, RefusedError, UsageError
 from pm_cutover.frames import Frame, FrameReader
@@ -79,9 +79,14 @@ def run_remotely(aws: AwsSession, contract: OperatorContract, arguments: Sequenc
         log = TaskLog(aws=aws, contract=contract, task_arn=arn)
         try:
             return _RemoteRun(tasks, arn, log, interruption).follow()
-        except (PmError, BotoCoreError, ClientError) as error:
+        except PmError as error:
             error.add_note(f"the task may go on: {log.command}")
             raise
+        except (BotoCoreError, ClientError) as error:
+            raise PersonNeededError(
+                f"lost sight of task {arn}, which may go on ({as_pm_error(error)}): read its log, {log.command}, and "
+                "`pm status`"
+            ) from error
         except BrokenPipeError:
             tasks.stop(arn)  # nobody reads any more; here `pm` would end, too
             raise
@@ -160,7 +165,7 @@ class _RemoteRun:
                 )
             return
         if self._stopped is not None and now - self._stopped > STOP_SECONDS:
-            raise RefusedError(f"waited {STOP_SECONDS:g} s for the task to stop, in vain: it is {state.status}")
+            raise PersonNeededError(f"waited {STOP_SECONDS:g} s for the task to stop, in vain: it is {state.status}")
         if not self._began and now - self._started > START_SECONDS:
             self._tasks.stop(self._arn)
             raise RefusedError(

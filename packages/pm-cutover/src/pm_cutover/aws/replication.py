@@ -101,7 +101,9 @@ class DmsReplication:
     def stop(self, a: Database, b: Database) -> bool:  # noqa: ARG002 - the protocol names both sides
         """Stop every task a -> b, then drop its slot."""
         with _replication_errors():
-            running = [task for task in self.tasks_from(a.name) if task.state().status in {"running", "starting"}]
+            # One that stops already is waited for.
+            moving = {"running", "starting", "stopping"}
+            running = [task for task in self.tasks_from(a.name) if task.state().status in moving]
             for task in running:
                 task.stop()
         with _replication_errors(), a.connect() as connection, cut_after(SLOT_WORK_SECONDS, connection):

@@ -7,6 +7,8 @@ from typing import Any
 from pm_core.contracts import ComputeContract
 from pm_cutover.aws.session import AwsSession
 
+_LONGEST = timedelta(minutes=1440)  # GetMetricStatistics answers with at most 1,440 points
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceHealth:
@@ -72,13 +74,18 @@ class Service:
         return self._sum("HTTPCode_Target_5XX_Count", since) + self._sum("HTTPCode_ELB_5XX_Count", since)
 
     def _sum(self, metric: str, since: datetime) -> float:
-        page = self._cloudwatch.get_metric_statistics(
-            Namespace="AWS/ApplicationELB",
-            MetricName=metric,
-            Dimensions=[{"Name": "LoadBalancer", "Value": self._compute.load_balancer_full_name}],
-            StartTime=since.astimezone(UTC).replace(second=0, microsecond=0),
-            EndTime=datetime.now(UTC) + timedelta(minutes=1),
-            Period=60,
-            Statistics=["Sum"],
-        )
-        return float(sum(point["Sum"] for point in page["Datapoints"]))
+        start, end = since.astimezone(UTC).replace(second=0, microsecond=0), datetime.now(UTC) + timedelta(minutes=1)
+        total = 0.0
+        while start < end:
+            page = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/ApplicationELB",
+                MetricName=metric,
+                Dimensions=[{"Name": "LoadBalancer", "Value": self._compute.load_balancer_full_name}],
+                StartTime=start,
+                EndTime=min(start + _LONGEST, end),
+                Period=60,
+                Statistics=["Sum"],
+            )
+            total += float(sum(point["Sum"] for point in page["Datapoints"]))
+            start += _LONGEST
+        return total

@@ -1,6 +1,7 @@
 """What must be quiet before something is moved."""
 
 from pm_cutover.aws.alarms import Alarm
+from pm_cutover.errors import RefusedError
 from pm_cutover.phases.run import Run
 
 
@@ -9,6 +10,9 @@ def firing_alarms(run: Run) -> tuple[Alarm, ...]:
 
     A lag alarm counts missing data as a breach, so that of a task which was stopped on purpose fires rightly and says
     nothing about the move.
+
+    Raises:
+        RefusedError: One does not exist: it would never fire.
     """
     replication = run.deployment.replication()
     running = {
@@ -16,7 +20,10 @@ def firing_alarms(run: Run) -> tuple[Alarm, ...]:
         for task in (replication.load, replication.forward, replication.reverse)
         if task.state().running
     }
-    alarms = run.deployment.cloudwatch().alarms(
-        [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
-    )
+    names = [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
+    alarms = run.deployment.cloudwatch().alarms(names)
+    if missing := sorted(set(names) - {alarm.name for alarm in alarms}):
+        raise RefusedError(
+            f"no alarm {', '.join(missing)}: deploy the observability stacks, nothing is moved unwatched"
+        )
     return tuple(alarm for alarm in alarms if alarm.firing and (not alarm.tasks or alarm.tasks & running))

@@ -159,12 +159,12 @@ def _services(run: Run) -> Iterator[Finding]:
 
 
 def _alarms(run: Run) -> Iterator[Finding]:
-    names = run.deployment.lag_alarm_names()
+    names = [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
     found = {alarm.name: alarm for alarm in run.deployment.cloudwatch().alarms(names)}
     missing = [name for name in names if name not in found]
     if missing:
         yield blocker(
-            "alarms.lag", f"no alarm {', '.join(missing)}", "deploy the observability stacks: nobody would see the lag"
+            "alarms.there", f"no alarm {', '.join(missing)}", "deploy the observability stacks: nobody would be warned"
         )
     else:
-        yield ok("alarms.lag", f"{len(found)} alarms watch the replication lag")
+        yield ok("alarms.there", f"{len(found)} alarms watch the lag and whatever makes a move unsafe")

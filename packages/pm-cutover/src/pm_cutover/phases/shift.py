@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from pm_cutover.aws.services import Service
 from pm_cutover.aws.traffic import Traffic, Weights
-from pm_cutover.errors import RefusedError, UsageError
+from pm_cutover.errors import PersonNeededError, PmError, RefusedError, UsageError
 from pm_cutover.phases.gates import firing_alarms
 from pm_cutover.phases.run import Run
 
@@ -60,6 +62,7 @@ def shift(run: Run, *, steps: Sequence[int], bake_seconds: float) -> ShiftResult
     Raises:
         RefusedError: The target is not fit for more traffic, or was not during a bake; then the weights are as before
             that step. So they are when it could not be watched.
+        PersonNeededError: A step could not be taken back.
     """
     with run.alone(both=False):
         traffic = run.deployment.traffic()
@@ -88,24 +91,36 @@ def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float, *, 
     before = traffic.recorded()
     if before == weights:  # an earlier run was killed while it baked: back means the step before
         before = Weights.of_target(max((step for step in earlier if step < weights.target_percent), default=0))
-    more = weights.target_percent > before.target_percent
+    if weights.target_percent <= before.target_percent:
+        set_weights(run, traffic, weights)  # nor is it watched: what goes wrong there may be why the target gets less
+        return
     watch = _Watch(run=run, service=run.deployment.service("target"))
-    if more and (problem := watch.problem(patience=1)):
+    if problem := watch.problem(patience=1):
         raise RefusedError(f"{problem}: the weights stay at {before} (source/target); correct it and run again")
     try:
         set_weights(run, traffic, weights)
-        problem = _bake(run, watch, weights, bake_seconds) if weights.target else ""
-    except Exception as error:
-        if more:  # nobody watched the target: what it got is taken back, whatever went wrong
-            traffic.set(before)
-            error.add_note(f"the weights are back at {before} (source/target)")
+        problem = _bake(run, watch, weights, bake_seconds)
+    except Exception as error:  # nobody watched the target: what it got is taken back, whatever went wrong
+        _take_back(traffic, before, weights, str(error))
+        error.add_note(f"the weights are back at {before} (source/target)")
         raise
     if problem:
-        set_weights(run, traffic, before)
-        run.evidence.record("reverted", {"reason": problem})
+        _take_back(traffic, before, weights, problem)
+        run.progress.step(f"weights {before} (source/target)")
+        run.evidence.record("reverted", {"reason": problem, "source": before.source, "target": before.target})
         raise RefusedError(
             f"{problem} at {weights}: the weights are back at {before} (source/target); correct it and run again"
         )
+
+
+def _take_back(traffic: Traffic, before: Weights, weights: Weights, why: str) -> None:
+    try:
+        traffic.set(before)
+    except (PmError, BotoCoreError, ClientError) as error:
+        raise PersonNeededError(
+            f"{why}; and the step could not be taken back ({error}): the weights may be {weights} (source/target), and "
+            f"nobody watches: run `pm shift {before.target_percent:g}`"
+        ) from error
 
 
 def _bake(run: Run, watch: "_Watch", weights: Weights, seconds: float) -> str:
@@ -129,11 +144,13 @@ class _Watch:
     bad_looks: int = 0
     errors_before: float = field(init=False)
     requests_before: float = field(init=False)
+    running_before: int = field(init=False)
 
     def __post_init__(self) -> None:
         # Metrics come in whole minutes: what the first one held before us is not ours.
         self.errors_before = self.service.server_errors(since=self.since)
         self.requests_before = self.service.requests(since=self.since)
+        self.running_before = self.service.health().running
 
     def problem(self, *, patience: int) -> str:
         """What is wrong, empty when nothing is; bad health counts after ``patience`` looks in a row."""
@@ -141,7 +158,9 @@ class _Watch:
         if firing:
             return f"alarm {', '.join(alarm.name for alarm in firing)} fires ({firing[0].reason})"
         health = self.service.health()
-        self.bad_looks = 0 if health.good else self.bad_looks + 1
+        # More traffic makes autoscaling want more tasks, which take a minute to run: not fewer than there were is well.
+        well = health.healthy > 0 and health.running >= min(self.running_before, health.desired)
+        self.bad_looks = 0 if well else self.bad_looks + 1
         if self.bad_looks >= patience:
             return f"the target's service is unwell ({health})"
         errors = self.service.server_errors(since=self.since) - self.errors_before
