@@ -113,7 +113,7 @@ def test_writer_moves_there_and_back_under_load(sides: Sides, rig: Rig):
             assert outcome.epoch == read_state(b).epoch
             assert tuple(step.name for step in outcome.steps) == STEP_NAMES
             assert outcome.pause_ms is not None
-            assert outcome.pause_ms < 500
+            assert outcome.pause_ms < LIMITS.lease_seconds * 1000  # how short it is, the rehearsal measures
             assert outcome.fenced_at is not None
             assert outcome.opened_at == pytest.approx(outcome.fenced_at + outcome.pause_ms / 1000)
             assert read_state(a).state == "sealed"
