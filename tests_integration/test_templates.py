@@ -20,6 +20,7 @@ import pm_target_app
 from pm_core import SHARED_TIERS, stack_id
 from pm_delivery.assembly import Template as StackTemplate
 from pm_delivery.checks import producers, unmet
+from pm_payments.server import DEADLINE_SECONDS
 from pm_rehearsal.leftovers import LISTERS, PARTS
 
 STACK_IDS = sorted([*pm_source_app.STACK_IDS, *pm_target_app.STACK_IDS])
@@ -360,3 +361,17 @@ def test_template_is_as_reviewed(stack: str, templates: Templates, snapshot: Sna
     text = re.sub(r"\d+\.\d+\.\d+\+tree", "<version>", text)
     reviewed = json.loads(text)
     assert reviewed == snapshot(extension_class=JSONSnapshotExtension)
+
+
+def test_a_load_balancer_keeps_what_the_service_still_holds(templates: Templates) -> None:
+    """A request waits for the writer while it moves; the balancer breaks those that are open when its delay ends."""
+    delays = [
+        float(attribute["Value"])
+        for template in templates.values()
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::ElasticLoadBalancingV2::TargetGroup"
+        for attribute in resource["Properties"]["TargetGroupAttributes"]
+        if attribute["Key"] == "deregistration_delay.timeout_seconds"
+    ]
+    assert len(delays) == 2
+    assert min(delays) > DEADLINE_SECONDS

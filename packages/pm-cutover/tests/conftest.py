@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # cutover_rig is shared with the child processes that tests kill
 
-from cutover_rig import NativeReplication, Rig, prepare, running_rig
+from cutover_rig import NativeReplication, Rig, Sides, prepare, running_rig
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +26,8 @@ def replication(bare_rig: Rig) -> NativeReplication:
 def rig(bare_rig: Rig, replication: NativeReplication) -> Rig:
     """Ready to be moved."""
     return bare_rig
+
+
+@pytest.fixture
+def sides(rig: Rig, replication: NativeReplication) -> Sides:
+    return Sides(rig, replication)

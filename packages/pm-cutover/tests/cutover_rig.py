@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -15,7 +15,7 @@ from psycopg import sql
 
 from pm_cutover.control import SOURCE_WORD, TARGET_WORD, install
 from pm_cutover.database import Database, Environment
-from pm_cutover.protocol import marker_round_trip
+from pm_cutover.protocol import Limits, Outcome, marker_round_trip, move_writer
 from pm_cutover.replication import DeadEndError, ReplicationError
 from pm_postgres import PostgresServer
 
@@ -343,3 +343,48 @@ def audit(rig: Rig, load: Load) -> None:
         assert len({row[1] for row in ledger}) == len(payments), "a ledger number was given twice"
     assert contents["source"] == contents["target"]
     assert load.failures == []
+
+
+LIMITS = Limits(lag_wait_seconds=1, transaction_wait_seconds=0.3, engine_lock_seconds=0.5, drain_seconds=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The current writer and the other one."""
+
+    rig: Rig
+    replication: NativeReplication
+
+    @property
+    def a(self) -> Database:
+        return self.rig.database(self.rig.writer())
+
+    @property
+    def b(self) -> Database:
+        return self.rig.target if self.a.name == "source" else self.rig.source
+
+    def move(self, limits: Limits = LIMITS, **more: object) -> Outcome:
+        return move_writer(self.a, self.b, replication=self.replication, limits=limits, **more)
+
+    def bring(self, writer: Environment) -> None:
+        """Move the writer there unless it is there."""
+        if self.a.name != writer:
+            assert self.move().result == "moved"
+
+
+@contextlib.contextmanager
+def writing_transaction(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(**replace(database, user="pm_app").parameters(), application_name="batch") as connection:
+        connection.execute("update accounts set name = name where id = 1")
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+
+
+@contextlib.contextmanager
+def stopped_apply(sides: Sides) -> Iterator[None]:
+    """Rows no longer arrive, although replication looks as if it ran: accounts is locked on the closed side."""
+    with psycopg.connect(**replace(sides.b, user="postgres").parameters()) as connection:
+        connection.execute("lock table pm_control.marker in exclusive mode")
+        yield

@@ -39,11 +39,8 @@ class Deployment:
     def cloudwatch(self) -> "Deployment":
         return self
 
-    def lag_alarm_names(self) -> list[str]:
-        return ["lag-load", "lag-forward"]
-
-    def unsafe_alarm_names(self) -> list[str]:
-        return ["unsafe"]
+    def alarm_names(self) -> list[str]:
+        return ["lag-load", "lag-forward", "unsafe"]
 
     def alarms(self, names: list[str]) -> list[Alarm]:
         return [alarm for alarm in self.there if alarm.name in names]

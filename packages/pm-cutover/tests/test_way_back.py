@@ -184,6 +184,28 @@ def test_what_starts_replication_again_depends_on_its_direction(tasks: Tasks, mo
         replication.discard_slot(source)
 
 
+def test_a_change_that_dms_could_not_apply_is_refused(
+    tasks: Tasks, moved: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReplicationTask, "loads", lambda _task: ())
+    columns = '"TASK_NAME" text, "TABLE_OWNER" text, "TABLE_NAME" text'
+    moved.query("source", f"create table pm_control.awsdms_apply_exceptions ({columns})")
+    tasks.replication.check_running(moved.target, moved.source)
+    moved.query("source", "insert into pm_control.awsdms_apply_exceptions values ('reverse', 'public', 'payments')")
+    said = refusal(tasks, moved.target, moved.source)
+    moved.query("source", "drop table pm_control.awsdms_apply_exceptions")
+    assert said.startswith("DMS could not apply changes on source, 1 of public.payments")
+    assert "run pm verify" in said
+
+
+def test_a_task_that_is_stopping_is_waited_for(tasks: Tasks, moved: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[str] = []
+    monkeypatch.setattr(ReplicationTask, "stop", lambda task: stopped.append(task.arn))
+    tasks.are(load="stopped", forward="stopping")
+    assert tasks.replication.stop(moved.source, moved.target)
+    assert stopped == ["forward"]
+
+
 @pytest.mark.usefixtures("slot_gone")
 def test_without_the_slot_there_is_no_way_back(tasks: Tasks, moved: Rig) -> None:
     tasks.are(reverse="failed")

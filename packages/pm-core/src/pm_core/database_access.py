@@ -58,7 +58,7 @@ class Credentials:
             raise SecretError(f"a database secret has no {error}: is it attached to the instance?") from None
 
 
-def tls(mode: str, *, attempts: int = 1) -> ssl.SSLContext | None:
+def tls(mode: str, *, seconds: float = 0.0) -> ssl.SSLContext | None:
     """The TLS that an ssl mode asks for: disable, require, verify-ca or verify-full.
 
     The authorities of RDS are not in any operating system's store. They are read from AWS at run time, over a
@@ -66,7 +66,7 @@ def tls(mode: str, *, attempts: int = 1) -> ssl.SSLContext | None:
 
     Args:
         mode: The ssl mode.
-        attempts: How often to try to read them, each for 10 s at most.
+        seconds: For how long to try again when they cannot be read; each attempt takes 10 s at most.
 
     Raises:
         OSError: The authorities cannot be read.
@@ -78,7 +78,7 @@ def tls(mode: str, *, attempts: int = 1) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    context.load_verify_locations(cadata=_authorities(os.environ["AWS_REGION"], attempts=attempts))
+    context.load_verify_locations(cadata=_authorities(os.environ["AWS_REGION"], seconds=seconds))
     context.check_hostname = mode == "verify-full"
     # Python 3.13 asks more of an authority's certificate than RFC 5280 lets RDS's older ones say; the chain and, for
     # verify-full, the name are verified all the same.
@@ -86,14 +86,14 @@ def tls(mode: str, *, attempts: int = 1) -> ssl.SSLContext | None:
     return context
 
 
-def _authorities(region: str, *, attempts: int) -> str:
+def _authorities(region: str, *, seconds: float) -> str:
     bundle = f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
+    deadline = time.monotonic() + seconds
     while True:
-        attempts -= 1
         try:
             with urllib.request.urlopen(bundle, timeout=_BUNDLE_SECONDS) as response:
                 return bytes(response.read()).decode()
         except OSError:
-            if attempts <= 0:
+            if time.monotonic() + _RETRY_SECONDS > deadline:
                 raise
             time.sleep(_RETRY_SECONDS)

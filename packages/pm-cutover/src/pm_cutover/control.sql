@@ -32,6 +32,11 @@ create or replace function pm_control.clock_ms() returns bigint
 language sql volatile
 return (extract(epoch from clock_timestamp()) * 1000)::bigint;
 
+-- What a word means, for messages.
+create or replace function pm_control.described(stored bigint) returns text
+language sql immutable
+return format('%s at epoch %s', (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10);
+
 -- The effective word: a fence whose lease ran out reads as open, so that a dead engine stops nobody for longer.
 create or replace function pm_control.word() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
@@ -60,8 +65,8 @@ begin
     if stored is distinct from epoch * 10 then
         raise exception using
             errcode = 'PF001',
-            message = format('this database is %s at epoch %s, the transaction came for epoch %s',
-                (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10, coalesce(epoch::text, 'null')),
+            message = format('this database is %s, the transaction came for epoch %s',
+                pm_control.described(stored), coalesce(epoch::text, 'null')),
             hint = 'Read pm_control.word() of every candidate and repeat the transaction on the open one.';
     end if;
 end $$;
@@ -78,9 +83,8 @@ begin
     if stored % 10 <> 0 then
         raise exception using
             errcode = 'PF001',
-            message = format('this database is %s at epoch %s: %s on %I.%I is refused',
-                (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10, lower(tg_op),
-                tg_table_schema, tg_table_name),
+            message = format('this database is %s: %s on %I.%I is refused',
+                pm_control.described(stored), lower(tg_op), tg_table_schema, tg_table_name),
             hint = 'Read pm_control.word() of every candidate and repeat the transaction on the open one.';
     end if;
     if tg_op = 'TRUNCATE' then
@@ -104,9 +108,8 @@ begin
     if stored % 10 <> 2 then
         raise exception using
             errcode = 'PF004',
-            message = format('this database is %s at epoch %s: replicated %s on %I.%I is refused',
-                (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10, lower(tg_op),
-                tg_table_schema, tg_table_name),
+            message = format('this database is %s: replicated %s on %I.%I is refused',
+                pm_control.described(stored), lower(tg_op), tg_table_schema, tg_table_name),
             hint = 'Rows are replicated from the open database to the sealed one: stop the task that writes here.';
     end if;
     return coalesce(new, old);
@@ -120,8 +123,8 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception using
         errcode = 'PF002',
-        message = format('%s at epoch %s is refused: this database is %s at epoch %s',
-            move, epoch, (array['open', 'fenced', 'sealed'])[stored % 10 + 1], stored / 10);
+        message = format('%s at epoch %s is refused: this database is %s',
+            move, epoch, pm_control.described(stored));
 end $$;
 
 create or replace function pm_control.fence(epoch bigint, lease_ms bigint) returns bigint
@@ -195,6 +198,7 @@ end $$;
 revoke all on all functions in schema pm_control from public;
 grant usage on schema pm_control to public;
 grant select on sequence pm_control.fence, pm_control.lease to public;
-grant execute on function pm_control.clock_ms(), pm_control.word(), pm_control.admit(bigint) to public;
+grant execute on function
+    pm_control.clock_ms(), pm_control.word(), pm_control.described(bigint), pm_control.admit(bigint) to public;
 grant select, insert, update, delete on pm_control.marker to pm_owner; -- pm_dms applies the markers
 grant create on schema pm_control to pm_owner; -- pm_dms keeps DMS's own tables here, which go with the schema

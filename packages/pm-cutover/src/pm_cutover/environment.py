@@ -129,18 +129,11 @@ class Deployment:
         """Alarms and metrics."""
         return CloudWatch(aws=self.aws)
 
-    def unsafe_alarm_names(self) -> tuple[str, ...]:
-        """Names of both environments' alarms that stand for all but the lag alarms."""
-        return tuple(
-            self.contract(ObservabilityContract, environment).unsafe_alarm_name for environment in ENVIRONMENTS
-        )
-
-    def lag_alarm_names(self) -> tuple[str, ...]:
-        """Names of both environments' lag alarms."""
+    def alarm_names(self) -> tuple[str, ...]:
+        """Names of both environments' lag alarms, and of the alarms that stand for all others."""
         contracts = [self.contract(ObservabilityContract, environment) for environment in ENVIRONMENTS]
-        return tuple(
-            name.strip() for contract in contracts for name in contract.lag_alarm_names.split(",") if name.strip()
-        )
+        lag = (name.strip() for contract in contracts for name in contract.lag_alarm_names.split(","))
+        return (*filter(None, lag), *(contract.unsafe_alarm_name for contract in contracts))
 
 
 def _published(aws: AwsSession, prefix: str) -> dict[str, str]:

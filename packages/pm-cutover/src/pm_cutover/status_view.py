@@ -26,18 +26,23 @@ def status_view(status: Status) -> RenderableType:
 
 
 def _or_error(part: Any, view: Any) -> list[RenderableType]:
-    if isinstance(part, dict) and "error" in part:
-        return [Text(str(part["error"]), style="red")]
+    if failure := _failure(part):
+        return [Text(failure, style="red")]
     shown: list[RenderableType] = view(part)
     return shown
+
+
+def _failure(part: Any) -> str:
+    """Why a part, or one side of it, could not be read; nothing when it could."""
+    return str(part["error"]) if isinstance(part, dict) and "error" in part else ""
 
 
 def _writer(writer: dict[str, Any]) -> list[RenderableType]:
     sides = []
     for side in ("source", "target"):
         fence = writer[side]
-        if "error" in fence:
-            sides.append(f"{side}: {fence['error']}")
+        if failure := _failure(fence):
+            sides.append(f"{side}: {failure}")
         elif not fence["installed"]:
             sides.append(f"{side}: no control schema")
         else:
@@ -56,8 +61,8 @@ def _sides(part: dict[str, Any], title: str, view: Any) -> list[RenderableType]:
     """A line for each side."""
     lines: list[RenderableType] = []
     for side in ("source", "target"):
-        shown = part[side]
-        said, style = (shown["error"], "red") if isinstance(shown, dict) and "error" in shown else view(shown)
+        failure = _failure(part[side])
+        said, style = (failure, "red") if failure else view(part[side])
         lines.append(Text(f"{title:<8} {side}: {said}", style=style))
     return lines
 

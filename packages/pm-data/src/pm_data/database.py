@@ -255,13 +255,12 @@ class PaymentDatabase(Construct):
 
     def _parameters(self, engine: rds.IInstanceEngine) -> rds.ParameterGroup:
         props = self._props
+        # Another major version needs another group beside this one, so by another name.
+        qualifier = f"postgres{props.engine_version.partition('.')[0]}"
         return rds.ParameterGroup(
             self,
             "Parameters",
-            # Another major version needs another group beside this one, so by another name.
-            name=resource_name(
-                "parameter-group", props.environment, props.suffix, qualifier=engine.parameter_group_family or ""
-            ),
+            name=resource_name("parameter-group", props.environment, props.suffix, qualifier=qualifier),
             description=f"Logical replication and TLS for the {props.environment} payment database",
             engine=engine,
             parameters={

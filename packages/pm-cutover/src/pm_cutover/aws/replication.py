@@ -69,7 +69,7 @@ class DmsReplication:
         )
 
     def check_running(self, a: Database, b: Database) -> None:
-        """Raise unless a -> b runs and every table is loaded."""
+        """Raise unless a -> b runs, every table is loaded and every change was applied."""
         with _replication_errors():
             task = self.running_from(a.name)
             if task is None:
@@ -84,6 +84,8 @@ class DmsReplication:
                     raise ReplicationError(f"not loaded yet: {', '.join(unfinished)}; wait, or see `pm status`")
                 with a.connect() as connection, cut_after(READER_SECONDS + ANSWER_SECONDS, connection):
                     _note_slots(connection, a)
+            with b.connect() as connection, cut_after(ANSWER_SECONDS, connection):
+                _check_applied(connection, b)
 
     def prepare_slot(self, b: Database) -> None:
         """A fresh slot on ``b``, for a task that DMS would start."""
@@ -176,6 +178,23 @@ def _note_slots(connection: psycopg.Connection[Any], a: Database) -> None:
     )
     for (name,) in slots:
         connection.execute("insert into pm_control.task_slot values (%s) on conflict do nothing", (name,))
+
+
+def _check_applied(connection: psycopg.Connection[Any], database: Database) -> None:
+    """DMS writes down a change that finds no row, and goes on."""
+    there = connection.execute("select from pg_class where oid = to_regclass('pm_control.awsdms_apply_exceptions')")
+    if there.fetchone() is None:
+        return
+    found = connection.execute(
+        'select "TABLE_OWNER" || \'.\' || "TABLE_NAME", count(*) from pm_control.awsdms_apply_exceptions group by 1'
+    ).fetchall()
+    if found:
+        tables = ", ".join(f"{count} of {table}" for table, count in found)
+        raise ReplicationError(
+            f"DMS could not apply changes on {database.name}, {tables}: the reasons are in "
+            "pm_control.awsdms_apply_exceptions there; run pm verify, correct what differs, and delete the reasons as "
+            "the master user"
+        )
 
 
 def _drop(connection: psycopg.Connection[Any], database: Database, name: str) -> bool:

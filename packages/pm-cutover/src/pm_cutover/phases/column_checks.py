@@ -1,91 +1,90 @@
 """Preflight of the replicated tables' columns: what PostgreSQL would replicate and DMS cannot (docs/decisions/0015)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.rows import class_row
 
 from pm_cutover.phases.findings import Finding, blocker, warning
 
-# What DMS takes for large objects, arrays and composite types among them.
-_LOBS = """
-select n.nspname || '.' || c.relname || '.' || a.attname, coalesce(a.attnum = any(i.indkey), false), a.attnotnull
+# Types are looked at for what they are at bottom: a domain may be one of another domain.
+# ``lob``: what DMS takes for large objects, arrays and composite types among them. ``unsure``: by AWS's documentation
+# rounded to six decimals, cut at 8,000 bytes, or not supported, though mostly moved as text.
+_COLUMNS = """
+with recursive base (oid, bottom, modifier) as (
+    select oid, oid, -1 from pg_type where typtype <> 'd'
+    union all
+    select t.oid, base.bottom, greatest(t.typtypmod, base.modifier)
+      from pg_type t join base on base.oid = t.typbasetype where t.typtype = 'd'
+)
+select n.nspname || '.' || c.relname || '.' || a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+       coalesce(a.attnum = any(i.indkey), false) as in_key, a.attnotnull as not_null,
+       a.attidentity = 'a' as identity_always, a.attgenerated <> '' as generated,
+       t.typcategory = 'A' or t.typtype = 'c' or t.typname in
+           ('text', 'bytea', 'json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'path', 'polygon', 'hstore', 'citext')
+           as lob,
+       t.typname = 'numeric' and (m.modifier = -1 or (m.modifier - 4) >> 16 > 38)
+           or t.typname in ('varchar', 'bpchar') and m.modifier = -1 or t.typtype in ('e', 'r', 'm')
+           or t.typname in ('interval', 'inet', 'cidr', 'macaddr', 'macaddr8', 'line', 'lseg', 'box', 'circle', 'money')
+           as unsure
   from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-  join pg_type t on t.oid = a.atttypid join pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
-  left join pg_index i on i.indrelid = c.oid and i.indisprimary
+  join base on base.oid = a.atttypid join pg_type t on t.oid = base.bottom
+  left join pg_index i on i.indrelid = c.oid and i.indisprimary,
+  lateral (select greatest(a.atttypmod, base.modifier) as modifier) m
  where a.attnum > 0 and not a.attisdropped and n.nspname || '.' || c.relname = any(%s)
-   and (b.typcategory = 'A' or b.typtype = 'c' or b.typname in
-        ('text', 'bytea', 'json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'path', 'polygon', 'hstore', 'citext'))
  order by 1"""
 
-_GENERATED = """
-select n.nspname || '.' || c.relname || '.' || a.attname, a.attgenerated <> ''
-  from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
- where a.attnum > 0 and not a.attisdropped and n.nspname || '.' || c.relname = any(%s)
-   and (a.attgenerated <> '' or a.attidentity = 'a')
- order by 1"""
 
-# By AWS's documentation rounded to six decimals, cut at 8,000 bytes, or not supported, though mostly moved as text.
-_UNSURE = """
-select n.nspname || '.' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-  from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-  join pg_type t on t.oid = a.atttypid join pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid),
-  lateral (select case when t.typbasetype = 0 then a.atttypmod else t.typtypmod end as of) modifier
- where a.attnum > 0 and not a.attisdropped and n.nspname || '.' || c.relname = any(%s)
-   and (b.typname = 'numeric' and (modifier.of = -1 or (modifier.of - 4) >> 16 > 38)
-        or b.typname in ('varchar', 'bpchar') and modifier.of = -1 or b.typtype in ('e', 'r', 'm')
-        or b.typname in ('interval', 'inet', 'cidr', 'macaddr', 'macaddr8', 'line', 'lseg', 'box', 'circle', 'money'))
- order by 1"""
+class _Column(NamedTuple):
+    name: str
+    type: str
+    in_key: bool
+    not_null: bool
+    identity_always: bool
+    generated: bool
+    lob: bool
+    unsure: bool
 
 
 def check_columns(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:
-    """What bars a table for one of its columns.
+    """What bars a table for one of its columns, and what may change in it.
 
     Args:
         source: Connection to the source.
         tables: ``schema.table`` each.
     """
-    yield from _lobs(source, tables)
-    yield from _generated(source, tables)
-    if unsure := [str(name) for (name,) in source.execute(_UNSURE, (list(tables),))]:
-        yield warning(
-            "source.types",
-            f"DMS may change values of these types: {', '.join(unsure)}",
-            "give numeric a precision of at most 38 and varchar a length; for the others, look at what pm verify says",
-        )
-
-
-def _lobs(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:
-    """DMS may insert a row first and its large objects later, and cannot do so by a key that is one."""
-    lobs = source.execute(_LOBS, (list(tables),)).fetchall()
-    if keys := [name for name, in_key, _ in lobs if in_key]:
+    with source.cursor(row_factory=class_row(_Column)) as cursor:
+        columns = cursor.execute(_COLUMNS, (list(tables),)).fetchall()
+    if found := [column.name for column in columns if column.lob and column.in_key]:
         yield blocker(
             "source.lob-keys",
-            f"primary keys hold what DMS takes for large objects: {', '.join(keys)}",
+            f"primary keys hold what DMS takes for large objects: {', '.join(found)}",
             "give them a type with a length, varchar(n): DMS replicates no row of such a table",
         )
-    if needed := [name for name, in_key, not_null in lobs if not_null and not in_key]:
+    if found := [column.name for column in columns if column.lob and column.not_null and not column.in_key]:
         yield blocker(
             "source.lob-not-null",
-            f"columns that DMS takes for large objects must not be null: {', '.join(needed)}",
+            f"columns that DMS takes for large objects must not be null: {', '.join(found)}",
             "give them a type with a length, varchar(n), or drop their not-null constraints until pm finish has run: "
             "DMS may write them after the rest of their row",
         )
-
-
-def _generated(source: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[Finding]:
-    """DMS inserts a value for every column, and a column that is always generated takes none."""
-    found = source.execute(_GENERATED, (list(tables),)).fetchall()
-    if identities := [name for name, expression in found if not expression]:
+    if found := [column.name for column in columns if column.identity_always]:
         yield blocker(
             "source.identity-always",
-            f"generated always as identity: {', '.join(identities)}",
+            f"generated always as identity: {', '.join(found)}",
             "alter table ... alter column ... set generated by default: DMS writes the numbers itself",
         )
-    if expressions := [name for name, expression in found if expression]:
+    if found := [column.name for column in columns if column.generated]:
         yield blocker(
             "source.generated",
-            f"generated columns: {', '.join(expressions)}",
+            f"generated columns: {', '.join(found)}",
             "let a trigger or the service compute them until pm finish has run (alter column ... drop expression keeps "
             "stored values): DMS writes them itself, which PostgreSQL refuses",
+        )
+    if found := [f"{column.name} {column.type}" for column in columns if column.unsure]:
+        yield warning(
+            "source.types",
+            f"DMS may change values of these types: {', '.join(found)}",
+            "give numeric a precision of at most 38 and varchar a length; for the others, look at what pm verify says",
         )

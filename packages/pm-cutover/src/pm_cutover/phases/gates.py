@@ -20,7 +20,7 @@ def firing_alarms(run: Run) -> tuple[Alarm, ...]:
         for task in (replication.load, replication.forward, replication.reverse)
         if task.state().running
     }
-    names = [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
+    names = run.deployment.alarm_names()
     alarms = run.deployment.cloudwatch().alarms(names)
     if missing := sorted(set(names) - {alarm.name for alarm in alarms}):
         raise RefusedError(

@@ -159,7 +159,7 @@ def _services(run: Run) -> Iterator[Finding]:
 
 
 def _alarms(run: Run) -> Iterator[Finding]:
-    names = [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
+    names = run.deployment.alarm_names()
     found = {alarm.name: alarm for alarm in run.deployment.cloudwatch().alarms(names)}
     missing = [name for name in names if name not in found]
     if missing:

@@ -49,9 +49,7 @@ def check_server(connection: psycopg.Connection[Any], name: Environment) -> Iter
 
 def check_text(source: psycopg.Connection[Any], target: psycopg.Connection[Any]) -> Finding:
     """Both databases keep text in the same encoding, and sort it alike."""
-    (encoding, locale), (there, other) = (
-        map(str, connection.execute(_TEXT).fetchone() or ("", "")) for connection in (source, target)
-    )
+    ((encoding, locale),), ((there, other),) = (connection.execute(_TEXT).fetchall() for connection in (source, target))
     if encoding != there:
         return blocker(
             "target.text",

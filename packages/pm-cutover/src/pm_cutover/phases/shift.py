@@ -79,12 +79,16 @@ def set_weights(run: Run, traffic: Traffic, weights: Weights) -> bool:
     Returns:
         Whether anything had to be changed.
     """
-    if weights.source:
-        traffic.check_source()
-    changed = traffic.set(weights)
+    changed = _apply(traffic, weights)
     run.progress.step(f"weights {weights} (source/target){'' if changed else ', as they were'}")
     run.evidence.record("weights", {"source": weights.source, "target": weights.target, "changed": changed})
     return changed
+
+
+def _apply(traffic: Traffic, weights: Weights) -> bool:
+    if weights.source:
+        traffic.check_source()
+    return traffic.set(weights)
 
 
 def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float, *, earlier: Sequence[int]) -> None:
@@ -101,26 +105,27 @@ def _step(run: Run, traffic: Traffic, weights: Weights, bake_seconds: float, *, 
         set_weights(run, traffic, weights)
         problem = _bake(run, watch, weights, bake_seconds)
     except Exception as error:  # nobody watched the target: what it got is taken back, whatever went wrong
-        _take_back(traffic, before, weights, str(error))
+        _take_back(run, traffic, before, weights, str(error))
         error.add_note(f"the weights are back at {before} (source/target)")
         raise
     if problem:
-        _take_back(traffic, before, weights, problem)
-        run.progress.step(f"weights {before} (source/target)")
+        _take_back(run, traffic, before, weights, problem)
         run.evidence.record("reverted", {"reason": problem, "source": before.source, "target": before.target})
         raise RefusedError(
             f"{problem} at {weights}: the weights are back at {before} (source/target); correct it and run again"
         )
 
 
-def _take_back(traffic: Traffic, before: Weights, weights: Weights, why: str) -> None:
+def _take_back(run: Run, traffic: Traffic, before: Weights, weights: Weights, why: str) -> None:
+    """Set the weights of before; evidence, which may be what failed, comes later."""
     try:
-        traffic.set(before)
+        _apply(traffic, before)
     except (PmError, BotoCoreError, ClientError) as error:
         raise PersonNeededError(
             f"{why}; and the step could not be taken back ({error}): the weights may be {weights} (source/target), and "
             f"nobody watches: run `pm shift {before.target_percent:g}`"
         ) from error
+    run.progress.step(f"weights {before} (source/target)")
 
 
 def _bake(run: Run, watch: "_Watch", weights: Weights, seconds: float) -> str:

@@ -133,7 +133,7 @@ def _services(run: Run) -> Value:
 
 
 def _alarms(run: Run) -> Value:
-    names = [*run.deployment.lag_alarm_names(), *run.deployment.unsafe_alarm_names()]
+    names = run.deployment.alarm_names()
     alarms = run.deployment.cloudwatch().alarms(names)
     return [{"name": alarm.name, "state": alarm.state, "reason": alarm.reason} for alarm in alarms]
 

@@ -65,7 +65,6 @@ def preflight(move: Move) -> None:
         _wait_for_small_lag(move)
         if handoff is not None:
             check_began_in_time(a, b, handoff, names=(move.a.name, move.b.name))
-        _check_applied(move)
         _warm(move)
 
 
@@ -133,23 +132,6 @@ def _compare_sequences(move: Move) -> None:
         move.remarks.append(
             f"only {move.a.name} has the sequences {', '.join(move.copy.left)}: they, and tables that only "
             f"{move.a.name} has, stay there as they are"
-        )
-
-
-def _check_applied(move: Move) -> None:
-    """DMS writes down a change that finds no row, and goes on."""
-    b = move.sessions.b
-    if b.execute("select to_regclass('pm_control.awsdms_apply_exceptions')").fetchone() == (None,):
-        return
-    found = b.execute(
-        'select "TABLE_OWNER" || \'.\' || "TABLE_NAME", count(*) from pm_control.awsdms_apply_exceptions group by 1'
-    ).fetchall()
-    if found:
-        tables = ", ".join(f"{count} of {table}" for table, count in found)
-        raise RefusedError(
-            f"DMS could not apply changes on {move.b.name}, {tables}: the reasons are in "
-            "pm_control.awsdms_apply_exceptions there; run pm verify, correct what differs, and delete the reasons as "
-            "the master user"
         )
 
 

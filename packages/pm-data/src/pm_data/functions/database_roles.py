@@ -21,7 +21,6 @@ _LOCK = 7742  # two runs at a time would fail on each other's catalog rows
 _STATEMENT_SECONDS = 30
 # For a connection, and then for each answer: PostgreSQL's own error comes first.
 _ANSWER_SECONDS = _STATEMENT_SECONDS + 5
-_BUNDLE_ATTEMPTS = 5
 _RETRY_SECONDS = 2.0
 _AWS = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 5, "mode": "standard"})
 
@@ -123,8 +122,8 @@ def work(request: Request) -> Outcome:
             raise SecretError(f"the secret of {role} is of {credentials.username!r}")
         passwords[credentials.username] = credentials.password
     master = read(request.properties["MasterSecretArn"])
-    authorities = tls(request.properties["SslMode"], attempts=_BUNDLE_ATTEMPTS)
-    connection = connect(master, ssl_context=authorities, seconds=request.seconds / 2)
+    context = tls(request.properties["SslMode"], seconds=request.seconds / 4)
+    connection = connect(master, ssl_context=context, seconds=request.seconds / 2)
     try:
         apply(connection, database=master.dbname, passwords=passwords)
     finally:

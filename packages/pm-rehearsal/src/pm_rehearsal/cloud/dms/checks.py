@@ -10,11 +10,15 @@ REPLICATION_ROLE = "rds_replication"
 
 # What DMS takes for large objects. Source: AWS DMS user guide, "Source data types for PostgreSQL".
 _LOB_COLUMNS = """
+WITH RECURSIVE base (oid, bottom) AS (
+  SELECT oid, oid FROM pg_type WHERE typtype <> 'd'
+  UNION ALL
+  SELECT t.oid, base.bottom FROM pg_type t JOIN base ON base.oid = t.typbasetype WHERE t.typtype = 'd')
 SELECT n.nspname, c.relname, coalesce(a.attnum = ANY(i.indkey), false), a.attnotnull
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+  JOIN base ON base.oid = a.atttypid JOIN pg_type t ON t.oid = base.bottom
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
- WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND (b.typcategory = 'A' OR b.typtype = 'c' OR b.typname
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND (t.typcategory = 'A' OR t.typtype = 'c' OR t.typname
        IN ('text', 'bytea', 'json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'path', 'polygon', 'hstore', 'citext'))"""
 
 _ALWAYS_GENERATED = """
