@@ -115,7 +115,7 @@ def test_a_database_without_a_policy_would_leave_a_snapshot() -> None:
         return refusals(errors_in(stack), OUTLIVES, "AWS::RDS::DBInstance")
 
     (error,) = errors({"KmsKeyId": "key", "StorageEncrypted": True})
-    assert "DeletionPolicy is SNAPSHOT" in error
+    assert "DeletionPolicy is Snapshot" in error
     assert errors({"DBClusterIdentifier": "cluster"}) == []  # its storage is the cluster's
 
 

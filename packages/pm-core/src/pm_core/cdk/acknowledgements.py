@@ -13,12 +13,7 @@ def acknowledge(construct: IConstruct, *rules: str, reason: str) -> None:
             the finding, too: ``AwsSolutions-IAM5[Resource::*]``.
         reason: Why the rule does not fit here, and what protects instead.
     """
-    for rule in rules:
-        _note(construct, rule, reason)
-
-
-def _note(construct: IConstruct, rule: str, reason: str) -> None:
-    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+    cdk.Validations.of(construct).acknowledge(*(cdk.Acknowledgment(id=rule, reason=reason) for rule in rules))
 
 
 def acknowledge_lint(resource: cdk.CfnResource, rule: str, *, reason: str) -> None:

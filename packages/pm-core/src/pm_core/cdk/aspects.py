@@ -5,8 +5,9 @@ names the resource. What they ask for is in :mod:`pm_core.cdk.rules`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
+from typing import Any
 
 import aws_cdk as cdk
 import jsii
@@ -26,6 +27,7 @@ from pm_core.cdk.rules.properties import Properties, at, lowered
 
 # What CloudFormation snapshots on deletion unless it is told to delete. Source: CloudFormation, DeletionPolicy.
 _SNAPSHOT_BY_DEFAULT = {"AWS::RDS::DBCluster", "AWS::RDS::DBInstance"}
+_DELETE = "Delete"
 
 
 def apply_aspects(stack: cdk.Stack, *, database_tls: bool = True) -> None:
@@ -53,7 +55,7 @@ class _Aspect(ABC):
 
     def visit(self, node: IConstruct) -> None:
         """Look at one construct; called by CDK."""
-        self.look(node, _resource(node), self._stacks)
+        self.look(node, self._stacks.resource(node), self._stacks)
 
     @abstractmethod
     def look(self, node: IConstruct, resource: "_Construct | None", stacks: "_Stacks") -> None:
@@ -118,29 +120,33 @@ class DestroyableAspect(_Aspect):
         if resource is None:
             return
         for name, policy in _policies(resource):
-            if policy != cdk.CfnDeletionPolicy.DELETE:
+            if policy != _DELETE:
                 cdk.Annotations.of(node).add_error(
-                    f"{resource.kind} outlives its stack: {name} is {policy.value}. Set RemovalPolicy.DESTROY"
+                    f"{resource.kind} outlives its stack: {name} is {policy}. Set RemovalPolicy.DESTROY"
                 )
         if concerns_lifetime(resource.kind):
             for problem in undying(resource, stacks.of(resource)):
                 cdk.Annotations.of(node).add_error(f"{resource.kind} does not go with its stack: {problem}")
 
 
-def _policies(resource: "_Construct") -> Iterator[tuple[str, cdk.CfnDeletionPolicy]]:
-    options = resource.options
-    default = cdk.CfnDeletionPolicy.DELETE
+def _policies(resource: "_Construct") -> Iterator[tuple[str, str]]:
+    default = _DELETE
     if resource.kind in _SNAPSHOT_BY_DEFAULT and at(resource.properties, "DBClusterIdentifier") is None:
-        default = cdk.CfnDeletionPolicy.SNAPSHOT
-    yield "DeletionPolicy", options.deletion_policy or default
-    yield "UpdateReplacePolicy", options.update_replace_policy or default
+        default = "Snapshot"
+    yield "DeletionPolicy", resource.options.get("deletionPolicy", default)
+    yield "UpdateReplacePolicy", resource.options.get("updateReplacePolicy", default)
 
 
 class _Construct:
-    """A construct as the rules see it: each question to CDK costs a millisecond, and is asked when a rule needs it."""
+    """A construct as the rules see it: each question to CDK costs a millisecond, and is asked when a rule needs it.
 
-    def __init__(self, node: cdk.CfnResource) -> None:
-        self._node = node
+    Args:
+        node: The resource.
+        some_stack: Any stack, to resolve what holds no tokens: asking each resource for its own costs as much again.
+    """
+
+    def __init__(self, node: cdk.CfnResource, some_stack: cdk.Stack) -> None:
+        self._node, self._some_stack = node, some_stack
 
     @cached_property
     def kind(self) -> str:
@@ -165,16 +171,14 @@ class _Construct:
         return resolved
 
     @cached_property
-    def options(self) -> cdk.ICfnResourceOptions:
-        return self._node.cfn_options
+    def options(self) -> Mapping[str, Any]:
+        """The policies and the metadata, all in one answer: of an object by reference jsii asks twice for each."""
+        resolved: Mapping[str, Any] = self._some_stack.resolve(self._node.cfn_options)
+        return resolved
 
     @cached_property
     def exemptions(self) -> frozenset[str]:
-        return frozenset(self.options.metadata or {})
-
-
-def _resource(node: IConstruct) -> _Construct | None:
-    return _Construct(node) if isinstance(node, cdk.CfnResource) else None
+        return frozenset(self.options.get("metadata", {}))
 
 
 @cache
@@ -188,6 +192,14 @@ class _Stacks:
 
     def __init__(self) -> None:
         self._known: dict[str, Neighbours] = {}
+        self._some_stack: cdk.Stack | None = None
+
+    def resource(self, node: IConstruct) -> _Construct | None:
+        """``node`` as the rules see it, if it is a resource."""
+        if not isinstance(node, cdk.CfnResource):
+            return None
+        self._some_stack = self._some_stack or node.stack
+        return _Construct(node, self._some_stack)
 
     def of(self, resource: _Construct) -> Callable[[], Neighbours]:
         """All resources of the stack of ``resource``; looked up when they are asked for."""
@@ -195,7 +207,7 @@ class _Stacks:
         def look() -> Neighbours:
             path = resource.stack.node.path
             if path not in self._known:
-                found = map(_resource, resource.stack.node.find_all())
+                found = map(self.resource, resource.stack.node.find_all())
                 self._known[path] = Neighbours(one for one in found if one is not None)
             return self._known[path]
 

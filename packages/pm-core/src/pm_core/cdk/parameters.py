@@ -50,6 +50,7 @@ class _Inputs:
     ) -> None:
         self._scope, self._contract = scope, contract
         self._suffix, self._environment, self._list_length = suffix, environment, list_length
+        self._values: dict[str, str] = {}
 
     def __getattr__(self, field: str) -> str | tuple[str, ...]:
         if field not in self._contract.field_names():
@@ -59,7 +60,10 @@ class _Inputs:
         return self._value(field, None)
 
     def _value(self, field: str, index: int | None) -> str:
-        understood = reads_key(self._environment, self._contract.tier)
-        cdk.Stack.of(self._scope).add_metadata(understood, self._contract.version)
         path = self._contract.path(self._suffix, self._environment, field, index)
-        return ssm.StringParameter.value_for_string_parameter(self._scope, path)
+        if not self._values:
+            understood = reads_key(self._environment, self._contract.tier)
+            cdk.Stack.of(self._scope).add_metadata(understood, self._contract.version)
+        if path not in self._values:
+            self._values[path] = ssm.StringParameter.value_for_string_parameter(self._scope, path)
+        return self._values[path]
