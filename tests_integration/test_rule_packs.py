@@ -8,8 +8,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 from both_apps import CONTEXT, composed
 from constructs import IConstruct
@@ -81,10 +83,15 @@ def test_an_acknowledgement_is_about_one_finding_at_one_construct(
     """Without the acknowledgements the packs find exactly what was acknowledged: nothing more, nothing twice."""
     noted: list[Acknowledgement] = []
 
-    def note(construct: IConstruct, rule: str, reason: str) -> None:
-        noted.append(Acknowledgement(rule=rule, path=construct.node.path, reason=reason))
+    class Notes:
+        def __init__(self, construct: IConstruct) -> None:
+            self._path = construct.node.path
 
-    monkeypatch.setattr(acknowledgements, "_note", note)
+        def acknowledge(self, *acknowledged: cdk.Acknowledgment) -> None:
+            noted.extend(Acknowledgement(rule=one.id, path=self._path, reason=one.reason) for one in acknowledged)
+
+    only_noted = SimpleNamespace(Acknowledgment=cdk.Acknowledgment, Validations=SimpleNamespace(of=Notes))
+    monkeypatch.setattr(acknowledgements, "cdk", only_noted)
     app = composed(VARIANTS[variant], directory=tmp_path)
     add_rule_packs(app)
     with pytest.raises(RuntimeError, match="ValidationFailed"):
