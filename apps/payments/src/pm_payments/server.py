@@ -24,7 +24,8 @@ from pm_writer import Candidate, WriterPool, WriterView
 KEEP_ALIVE_SECONDS = 75.0
 DEADLINE_SECONDS = 8.0
 # Together below the 30 s after which ECS kills.
-QUIET_SECONDS = 1.0
+# A task that is stopped by hand gets SIGTERM while it is being deregistered: the load balancer sends on for seconds.
+QUIET_SECONDS = 5.0
 DRAIN_SECONDS = 15.0
 CLOSE_SECONDS = 9.0
 
