@@ -1,5 +1,6 @@
 """Links, anchors and commands in the documentation lead somewhere."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_core.cdk_cli import find_project
+from pm_core.cdk_cli import cdk_command, find_project
 
 PROJECT = find_project(Path(__file__))
 PAGES = [
@@ -68,3 +69,10 @@ def test_verbs_that_a_page_names_exist(page: Path, verbs: set[str]) -> None:
     code = re.findall(r"`([^`\n]+)`|^(?:uv run )?(pm [a-z].*)$", page.read_text(), flags=re.MULTILINE)
     commands = [text for pair in code for text in pair]
     assert {verb for one in commands for verb in re.findall(r"(?:^|&& )(?:uv run )?pm ([a-z]+)\b", one)} <= verbs
+
+
+def test_the_cdk_cli_s_telemetry_is_off() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "CDK_DISABLE_CLI_TELEMETRY"}
+    command = (*cdk_command(), "cli-telemetry", "--status")
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    assert "CLI Telemetry is disabled" in done.stdout + done.stderr
