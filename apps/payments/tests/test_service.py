@@ -211,7 +211,10 @@ def test_unknown_paths_and_methods_are_answered_with_the_environment(database: P
             assert (await client.ask("GET", "/nothing"))[0] == 404
             assert (await client.ask("DELETE", "/payments"))[0] == 405
             assert (await client.ask("GET", f"/payments/{10**30}"))[0] == 404
+            assert (await client.ask("GET", f"/payments/{'1' * 5000}"))[0] == 404
             assert (await client.ask("POST", "/payments", ["no object"]))[0] == 400
+            async with client.session.post("/payments", data="[" * 4000) as nested:
+                assert nested.status == 400
             assert (await client.ask("POST", "/payments", {"filler": "x" * 9000}))[0] == 413
 
     run(test())
@@ -232,6 +235,25 @@ def test_without_a_writer_the_answer_is_503_and_safe_to_repeat(
 
     run(test())
     dead.close()
+
+
+def test_a_database_that_cannot_is_answered_for_like_one_that_is_not_there(database: PostgresServer):
+    body = payment()
+    with psycopg.connect(**database.conninfo(), autocommit=True) as operator:
+        operator.execute("alter database postgres set lock_timeout = '100ms'")
+
+        async def test() -> None:
+            async with service(database) as client:
+                with operator.transaction():
+                    operator.execute("lock table ledger_entries in exclusive mode")
+                    async with client.session.post("/payments", json=body) as response:
+                        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+                assert (await client.ask("POST", "/payments", body))[0] == 201
+
+        try:
+            run(test())
+        finally:
+            operator.execute("alter database postgres reset lock_timeout")
 
 
 def test_ready_names_the_writer(database: PostgresServer):

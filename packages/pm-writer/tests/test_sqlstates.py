@@ -21,6 +21,7 @@ def error_of(sqlstate: str) -> psycopg.Error:
         ("53300", Verdict.LOST),  # too many connections
         ("40001", Verdict.CONFLICT),
         ("40P01", Verdict.CONFLICT),
+        ("26000", Verdict.CONFLICT),  # a prepared statement is gone
         ("3F000", Verdict.FENCE_REMOVED),
         ("42883", Verdict.FENCE_REMOVED),
         ("57014", Verdict.FINAL),  # a statement's timeout

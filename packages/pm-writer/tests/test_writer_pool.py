@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -532,6 +533,141 @@ def test_a_conflict_is_retried(source: Database):
 
     run(test())
     assert (attempts, source.keys()) == (3, ["a"])
+
+
+@pytest.mark.parametrize("successes", [4, 5, 6])
+def test_work_that_fails_leaves_a_connection_that_was_warmed_while_closed_usable(
+    source: Database, target: Database, successes: int
+):
+    """Statements that psycopg prepares by counting, at their sixth use, are lost in a pipeline that fails then."""
+    source.install_fence(10)
+    target.install_fence(2)
+
+    async def test() -> None:
+        async with opened(source, target, connections=1) as pool:
+            await asyncio.to_thread(move, source, target, 1)
+            for number in range(successes):
+                await write(pool, f"before-{number}")
+            with pytest.raises(psycopg.errors.NotNullViolation):
+                await pool.run(lambda connection: connection.execute("insert into written (key) values (null)"))
+            for number in range(3):
+                await write(pool, f"after-{number}")
+            assert pool.counters.reconnects == 0
+
+    run(test())
+
+
+def test_a_connection_whose_prepared_statements_are_gone_is_replaced(source: Database):
+    source.install_fence(10)
+
+    async def test() -> None:
+        async with opened(source, connections=1) as pool:
+            await write(pool, "one")
+            # Behind psycopg's back, which reads what a statement did in its tag.
+            await pool.run(lambda connection: connection.execute("do $$ begin execute 'deallocate all'; end $$"))
+            await write(pool, "two")
+
+    run(test())
+    assert source.keys() == ["one", "two"]
+
+
+def test_warming_closed_candidates_leaves_nothing_behind(
+    source: Database, target: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(pm_writer.pool, "REWARM_SECONDS", 0.01)
+    caplog.set_level(logging.DEBUG, logger="pm_writer")
+    source.install_fence(10)
+    target.install_fence(2)
+
+    async def test() -> None:
+        async with opened(source, target, connections=1) as pool:
+            while caplog.text.count("warm-up on a closed candidate") < 20:  # noqa: ASYNC110 - it logs to nobody else
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(move, source, target, 1)
+            cursor = await pool.run(lambda connection: connection.execute("select name from pg_prepared_statements"))
+            assert pool.writer == WriterView(name="target", epoch=2)
+            assert len(await cursor.fetchall()) <= 2
+
+    run(test())
+
+
+def test_a_connection_stays_in_use_when_its_database_is_closed_and_opened_again(
+    source: Database, target: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(pm_writer.pool, "REWARM_SECONDS", 0.01)
+    caplog.set_level(logging.DEBUG, logger="pm_writer")
+    source.install_fence(10)
+    target.install_fence(2)
+
+    backends: dict[str, set[Any]] = {"source": set(), "target": set()}
+
+    async def serve(pool: WriterPool) -> None:
+        await write(pool, "again")
+        cursor = await pool.run(
+            lambda connection: connection.execute("select current_setting('port'), pg_backend_pid()")
+        )
+        assert pool.writer is not None
+        backends[pool.writer.name].add(await cursor.fetchone())
+
+    async def test() -> None:
+        async with opened(source, target, connections=1) as pool:
+            await serve(pool)
+            for old, new, epoch in ((source, target, 1), (target, source, 2), (source, target, 3)):
+                await asyncio.to_thread(move, old, new, epoch)
+                await serve(pool)
+                caplog.clear()
+                while caplog.text.count("warm-up on a closed candidate") < 5:  # noqa: ASYNC110 - see above
+                    await asyncio.sleep(0.01)
+
+    run(test())
+    assert {name: len(found) for name, found in backends.items()} == {"source": 1, "target": 1}
+
+
+def test_lost_connections_are_replaced_at_once_while_the_closed_candidate_hangs(source: Database, target: Database):
+    source.install_fence(10)
+    target.install_fence(2)
+
+    async def test() -> None:
+        async with opened(source, target, deadline_seconds=2.0) as pool:
+            with frozen(target):
+                source.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'service'"
+                )
+                for number in range(6):
+                    await write(pool, str(number))
+
+    run(test())
+    assert source.keys() == list("012345")
+
+
+def test_a_defect_of_a_provider_counts_as_a_database_that_is_down(
+    source: Database, target: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    source.install_fence(10)
+    target.install_fence(2)
+    working = target.parameters
+
+    async def broken(*, refresh: bool = False) -> Mapping[str, Any]:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(target, "parameters", broken)
+
+    async def test() -> None:
+        def changed(writer: WriterView | None) -> None:
+            raise LookupError("another defect")
+
+        async with opened(source, on_change=changed) as pool:
+            await write(pool, "told nobody")
+        pool = WriterPool(candidates=[source.candidate, target.candidate], connections=1, watch_seconds=0.1)
+        async with pool:
+            await write(pool, "without the target")
+            await asyncio.to_thread(source.set_word, 12)
+            monkeypatch.setattr(target, "parameters", working)
+
+    run(test())
+    assert source.keys() == ["told nobody", "without the target"]
+    assert "a defect" in caplog.text
+    assert "another defect" in caplog.text
 
 
 def test_candidates_need_names_of_their_own(source: Database):

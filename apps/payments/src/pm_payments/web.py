@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import psycopg
+import structlog
 from aiohttp import hdrs, web
 
 from pm_payments.activity import Activity
@@ -18,6 +20,8 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _MAX_ID = 2**63 - 1
 _BODY_BYTES = 4096
 _CENT = Decimal("0.01")
+
+logger = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,8 +52,8 @@ class Payments:
         application.add_routes(
             [
                 web.post("/payments", self._create),
-                web.get(r"/payments/{id:[0-9]+}", self._find),
-                web.post(r"/payments/{id:[0-9]+}/refunds", self._refund),
+                web.get(r"/payments/{id:[0-9]{1,40}}", self._find),
+                web.post(r"/payments/{id:[0-9]{1,40}}/refunds", self._refund),
                 web.get("/health", self._health),
                 web.get("/ready", self._ready),
             ]
@@ -106,7 +110,10 @@ async def _with_errors_answered(request: web.Request, handler: Handler) -> web.S
         return _json(409, {"error": str(error)})
     except NotAllowedError as error:
         return _json(422, {"error": str(error)})
-    except NoWriterError:
+    except (NoWriterError, psycopg.OperationalError) as error:
+        if not isinstance(error, NoWriterError):
+            # Out of memory or disk, a timeout, a conflict that did not end: not the request's fault, and rolled back.
+            logger.warning("the database could not", sqlstate=error.sqlstate)
         answer = _json(503, {"error": "no database takes writes now: repeat with the same idempotency key"})
         answer.headers[hdrs.RETRY_AFTER] = "1"
         return answer
@@ -135,7 +142,7 @@ def _shown(payment: Payment) -> dict[str, Any]:
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _BodyError(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise _BodyError("the body is not a JSON object")

@@ -20,6 +20,10 @@ LIVENESS: Mapping[str, Any] = {
     "tcp_user_timeout": 4000,
 }
 
+# Statements are prepared when their code asks for it and never by counting: psycopg takes a statement that it began to
+# prepare at its sixth use for prepared even when an error in the same pipeline kept the server from doing so.
+_NEVER_BY_COUNT = 2**31
+
 
 class CredentialsError(Exception):
     """A provider could not say how to connect. Raised by providers; treated like a database that is down."""
@@ -46,7 +50,7 @@ class Candidate:
 
     Attributes:
         name: What it is called in views, logs and errors, for example ``source``.
-        parameters: Called once before the first connection, and with ``refresh=True`` when the server refuses what it
+        parameters: Called before the first connections, and with ``refresh=True`` when the server refuses what it
             returned (a rotated password).
     """
 
@@ -95,9 +99,10 @@ class CandidateConnection(AsyncConnection[TupleRow]):
             CredentialsError: The provider failed.
             psycopg.OperationalError: The server is not there or refuses the connection.
         """
+        ours = {"autocommit": True, "prepare_threshold": _NEVER_BY_COUNT}
         login = await credentials.known()
         try:
-            return await super().connect(conninfo, autocommit=True, **{**LIVENESS, **login, **parameters})
+            return await super().connect(conninfo, **{**LIVENESS, **login, **parameters, **ours})
         except psycopg.OperationalError as error:
             # libpq gives no SQLSTATE for a failed connection. That the server asked for the password, and then hung
             # up, tells a refused login from a server that is down, in every language of its messages.
@@ -106,4 +111,4 @@ class CandidateConnection(AsyncConnection[TupleRow]):
             fresh = await credentials.after_refusal(login)
             if fresh is None:
                 raise
-        return await super().connect(conninfo, autocommit=True, **{**LIVENESS, **fresh, **parameters})
+        return await super().connect(conninfo, **{**LIVENESS, **fresh, **parameters, **ours})

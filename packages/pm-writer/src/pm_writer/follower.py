@@ -14,6 +14,7 @@ from pm_writer.words import UNKNOWN, Reading, State, WriterView, choose
 
 RECONNECT_AFTER_SECONDS = 0.1
 READ_SECONDS = 1.0
+CONFIRMED_SECONDS = 0.05  # what others get once the known writer has said that it still is
 LOST_AFTER_SECONDS = 6.0  # longer than LIVENESS takes to notice a dead peer
 
 # What "select pm_control.word()" ends with where there is no control schema: before `pm replicate`, after `pm finish`.
@@ -22,6 +23,8 @@ NO_CONTROL_SCHEMA = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
 )
+
+_EXPECTED = (psycopg.Error, CredentialsError, OSError, ValueError)
 
 logger = logging.getLogger("pm_writer")
 
@@ -53,6 +56,8 @@ class Probe:
         self._reading: asyncio.Task[Reading] | None = None
         self._failed_at = float("-inf")
         self._failure = UNKNOWN
+        self.last = UNKNOWN
+        """What it said last, in a reading that has ended."""
 
     def start(self) -> "asyncio.Task[Reading]":
         """The reading under way, or a new one."""
@@ -69,6 +74,10 @@ class Probe:
             await self._connection.close()
 
     async def _read(self) -> Reading:
+        self.last = await self._asked()
+        return self.last
+
+    async def _asked(self) -> Reading:
         if time.monotonic() - self._failed_at < RECONNECT_AFTER_SECONDS:
             return self._failure
         try:
@@ -80,9 +89,13 @@ class Probe:
             return Reading.of_word(int(row[0])) if row else UNKNOWN
         except NO_CONTROL_SCHEMA:
             return Reading(state=State.UNFENCED)
-        except (psycopg.Error, CredentialsError, OSError, ValueError) as error:
+        except Exception as error:
+            reason = " ".join(str(error).split()) or repr(error)
+            if not isinstance(error, _EXPECTED) and reason != self._failure.reason:
+                # A defect, of a provider most likely. It must not end the reading of the other candidates.
+                logger.exception("candidate %s cannot be read", self.name)
             self._failed_at = time.monotonic()
-            self._failure = Reading(state=State.UNREACHABLE, reason=" ".join(str(error).split()) or repr(error))
+            self._failure = Reading(state=State.UNREACHABLE, reason=reason)
             connection, self._connection = self._connection, None
             if connection is not None:
                 await connection.close()
@@ -135,7 +148,7 @@ class Follower:
         """Return when a reading has ended that began after this call.
 
         Raises:
-            RuntimeError: The reading task ended because of a defect, for example an unexpected error of a provider.
+            RuntimeError: The follower was stopped, or ended because of a defect.
         """
         if self._task is None or self._task.done():
             failure = self._task.exception() if self._task and not self._task.cancelled() else None
@@ -175,7 +188,8 @@ class Follower:
     async def _read(self) -> WriterView | None:
         """One reading of all candidates; ends with the first open one that is newer than what was known.
 
-        A candidate that hangs is waited for only while nothing better is known, and only for `READ_SECONDS`.
+        A candidate that hangs is waited for only while nothing better is known, and only for `READ_SECONDS`; for
+        `CONFIRMED_SECONDS` once the known writer is open as before, because at most one of them is.
         """
         self.refreshes += 1
         readings = dict.fromkeys(self._readings, UNKNOWN)
@@ -183,14 +197,19 @@ class Follower:
         pending = set(names)
         deadline = time.monotonic() + READ_SECONDS
         choice: WriterView | None = None
+        confirmed = False
         while pending and (left := deadline - time.monotonic()) > 0:
             done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             readings.update((names[task], task.result()) for task in done)
             choice = choose(list(readings.items()))
-            if choice is not None and choice.epoch is not None and self._is_newer(choice):
-                pending = set()  # their readings go on; the next round takes them up
+            if choice is not None and choice.epoch is not None:
+                if self._is_newer(choice):
+                    pending = set()  # their readings go on; the next round takes them up
+                elif choice == self.writer and not confirmed:
+                    confirmed, deadline = True, min(deadline, time.monotonic() + CONFIRMED_SECONDS)
         silent = Reading(state=State.UNREACHABLE, reason=f"no answer within {READ_SECONDS:g} s")
-        readings.update((names[task], silent) for task in pending)
+        last = {probe.name: probe.last for probe in self._probes}
+        readings.update((names[task], last[names[task]] if confirmed else silent) for task in pending)
         self._note({name: reading for name, reading in readings.items() if reading is not UNKNOWN})
         return choice
 
@@ -208,4 +227,7 @@ class Follower:
         if writer != self.writer:
             self.writer = writer
             if self._on_change is not None:
-                self._on_change(writer)
+                try:
+                    self._on_change(writer)
+                except Exception:
+                    logger.exception("on_change failed; the writer is followed all the same")

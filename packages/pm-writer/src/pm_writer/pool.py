@@ -56,7 +56,7 @@ class WriterPool:
             refuses them, which warms just as well.
         poll_seconds: Pause between two readings of the candidates' fence words while there is no writer.
         watch_seconds: The same while there is one and nobody doubts it.
-        on_change: Called with each new writer (None: there is none now); must return at once.
+        on_change: Called with each new writer (None: there is none now); must return at once. What it raises is logged.
 
     Raises:
         ValueError: There is no candidate, or two have one name.
@@ -125,9 +125,11 @@ class WriterPool:
         """Close every connection. Work still running is given up."""
         for task in (*self._running, *filter(None, [self._keeper])):
             task.cancel()
-        await self._follower.stop()
-        for pool in self._pools.values():
-            await pool.close(timeout=1.0)
+        try:
+            await self._follower.stop()
+        finally:
+            for pool in self._pools.values():
+                await pool.close(timeout=1.0)
 
     async def run(self, work: Work[Result]) -> Result:
         """Run ``work`` in a transaction on the writer and commit it.
@@ -211,8 +213,10 @@ class WriterPool:
                     commit = await connection.execute("commit")
             except psycopg.errors.PipelineAborted as error:
                 raise SwallowedError(_SWALLOWED) from error
-            except psycopg.errors.ReadOnlySqlTransaction:
-                await connection.close()  # the server became a standby, or this session was set to read-only
+            except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InvalidSqlStatementName):
+                # The server became a standby or this session was set to read-only; or psycopg takes a statement for
+                # prepared that is not.
+                await connection.close()
                 raise
             finally:
                 await _roll_back(connection)
@@ -246,17 +250,23 @@ class WriterPool:
         await self._warm_up(connection)
 
     async def _warm_up(self, connection: CandidateConnection) -> None:
-        for statement, parameters in self._warm:
-            await connection.execute("begin")
-            try:
-                await connection.execute(statement, parameters, prepare=True)
-            except psycopg.Error as error:
-                # Refused by the fence, or before `pm replicate` made the tables: `_keep_warm` comes again.
-                if connection.closed:
-                    raise
-                logger.debug("warm-up on a closed candidate: %s", error)
-            finally:
-                await _roll_back(connection)
+        threshold, connection.prepare_threshold = connection.prepare_threshold, None
+        # From here on psycopg prepares nothing and counts nothing: of a prepared statement that is refused it would
+        # forget the name, and the server would not.
+        try:
+            for statement, parameters in self._warm:
+                await connection.execute("begin")
+                try:
+                    await connection.execute(statement, parameters)
+                except psycopg.Error as error:
+                    # Refused by the fence, or before `pm replicate` made the tables: `_keep_warm` comes again.
+                    if connection.closed:
+                        raise
+                    logger.debug("warm-up on a closed candidate: %s", error)
+                finally:
+                    await _roll_back(connection)
+        finally:
+            connection.prepare_threshold = threshold
 
     async def _filled(self) -> None:
         """Return when the pools of all candidates that answer are full."""

@@ -8,7 +8,8 @@ FENCED = "PF001"
 
 _LOST_CLASSES = ("08", "57P")
 _LOST = ("25006", "53300", "25P03", "25P04")
-_CONFLICTS = ("40001", "40P01")
+# The last one: a prepared statement is not there; the connection is closed, the next one prepares anew.
+_CONFLICTS = ("40001", "40P01", "26000")
 # A schema that is dropped meanwhile shows as any of these, depending on how far the call into it had come.
 _FENCE_REMOVED = ("3F000", "42883", "42P01", "XX000")
 
