@@ -71,7 +71,7 @@ def test_the_commands_of_a_deployment_work_in_their_order(cloud: EmbeddedCloud, 
     early = run(cloud, PROJECT, "uv run nox -s deploy -- data-source")
     assert early.returncode != 0
     assert "deploy network-source first" in early.stdout + early.stderr
-    registries = run(cloud, project, "uv run cdk deploy registry-source registry-target")
+    registries = run(cloud, project, "uv run cdk deploy registry-source registry-target zone")
     assert registries.returncode == 0, registries.stderr
     assert repositories(cloud) == {
         "repository-payments-source-dev",

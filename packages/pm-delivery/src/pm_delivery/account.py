@@ -88,15 +88,26 @@ class Account:
         return tuple(readers)
 
     def exists(self, name: str, *, region: str) -> bool:
-        """Whether a stack of this name is deployed."""
+        """Whether there is a stack of this name, in whatever state."""
+        return self._status(name, region) is not None
+
+    def deployed(self, name: str, *, region: str) -> bool:
+        """Whether a stack of this name was made and has not been unmade: a failed creation leaves one, too.
+
+        Source: CloudFormation API, Stack, StackStatus.
+        """
+        status = self._status(name, region) or ""
+        return status == "CREATE_COMPLETE" or status.startswith(("UPDATE_", "IMPORT_"))
+
+    def _status(self, name: str, region: str) -> str | None:
         with _errors():
             try:
-                self._client("cloudformation", region).describe_stacks(StackName=name)
+                (stack,) = self._client("cloudformation", region).describe_stacks(StackName=name)["Stacks"]
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ValidationError":
-                    return False
+                    return None
                 raise
-        return True
+        return str(stack["StackStatus"])
 
     def delete(self, name: str, *, region: str) -> None:
         """Delete a stack and wait until it is gone.

@@ -173,7 +173,11 @@ def _delivery(suffix: str | None, settings: Path | None, index: str | None, *, y
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError(f"{question} Nobody is here to answer: give --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise RefusedError("nothing was changed")
 
 

@@ -187,7 +187,7 @@ class Delivery:
         return [
             entry.id
             for entry in unread
-            if not self._account.exists(entry.name(settings.environment_suffix), region=entry.region(settings))
+            if not self._account.deployed(entry.name(settings.environment_suffix), region=entry.region(settings))
         ]
 
     def _diff(self, directory: Path, *stacks: str) -> None:
