@@ -256,6 +256,38 @@ def test_verify_and_audit_name_a_row_that_is_missing_on_the_target(running: Runn
     assert running.stage.engine.run("verify")["equal"]
 
 
+def test_a_target_whose_rows_differ_is_loaded_anew_as_the_runbook_says(running: Running) -> None:
+    dms, arn = running.stage.cloud.client("dms"), replication(running).load_task_arn
+
+    def status() -> str:
+        filters = [{"Name": "replication-task-arn", "Values": [arn]}]
+        (task,) = dms.describe_replication_tasks(Filters=filters)["ReplicationTasks"]
+        return str(task["Status"])
+
+    def names(view: str, column: str, schema: str, pattern: str = "%") -> str:
+        rows = target.execute(
+            f"select string_agg(format('%%I.%%I', schemaname, {column}), ', ') from {view}"
+            f" where schemaname = %s and {column} like %s",
+            (schema, pattern),
+        ).fetchone()
+        assert rows is not None
+        return str(rows[0])
+
+    with running.database("target", "dms") as target:
+        target.execute("delete from ledger_entries where payment_id in (select id from payments order by id limit 50)")
+        assert running.stage.engine.ask("verify").exit_code == 1
+        dms.stop_replication_task(ReplicationTaskArn=arn)
+        until(lambda: status() == "stopped", "the end of the task")
+        target.execute(f"drop table {names('pg_tables', 'tablename', 'pm_control', 'awsdms_%')}")
+        target.execute("set role pm_owner")
+        target.execute(f"drop table {names('pg_tables', 'tablename', 'public')} cascade")
+        refused = running.stage.engine.ask("replicate")
+        assert 'relation "ledger_transaction_id" already exists' in refused.facts["error"]
+        target.execute(f"drop sequence {names('pg_sequences', 'sequencename', 'public')}")
+    assert running.stage.engine.run("replicate")["already"] is False
+    assert running.stage.engine.run("verify")["equal"]
+
+
 def test_rows_that_differ_ring_and_stop_moves_until_they_are_validated_anew(running: Running) -> None:
     alarm, unsafe = f"alarm-load-validation-target-{SUFFIX}", f"alarm-migration-unsafe-target-{SUFFIX}"
     with missing_on_the_target(running, number=900) as (payment, _):

@@ -88,7 +88,7 @@ def test_a_running_task_is_left_alone(dms: Dms) -> None:
 
 def test_a_failed_full_load_is_never_resumed(dms: Dms) -> None:
     dms.describes("failed", MigrationType="full-load-and-cdc", LastFailureMessage="disk full")
-    with pytest.raises(PersonNeededError, match=r"disk full.*reload-target"):
+    with pytest.raises(PersonNeededError, match=r"disk full.*drop the target's replicated tables"):
         dms.task.start_or_resume()
 
 

@@ -70,3 +70,10 @@ def test_an_alarm_of_what_runs_counts(name: str):
 def test_an_alarm_that_does_not_exist_is_no_quiet_one():
     with pytest.raises(RefusedError, match="no alarm unsafe: deploy the observability stacks"):
         firing_alarms(cast(Run, alarms(lag_load="OK", lag_forward="OK")))
+
+
+def test_a_task_that_was_made_anew_is_not_watched_by_the_former_one_s_alarms():
+    deployment = alarms(lag_load="OK", lag_forward="OK", unsafe="OK")
+    deployment.load = Task("arn:task:ANEW", running=True)
+    with pytest.raises(RefusedError, match="no lag alarm watches the task load"):
+        firing_alarms(cast(Run, deployment))

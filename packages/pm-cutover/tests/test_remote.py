@@ -143,7 +143,8 @@ def test_output_and_exit_code_are_those_of_the_task(aws: Aws, capsys: pytest.Cap
     said = capsys.readouterr()
     assert said.out == '{"equal": false}\n'
     assert said.err.splitlines() == [
-        f"task {TASK} runs it: aws logs tail log-group-operator --log-stream-names operator/pm/0123456789abcdef",
+        f"task {TASK} runs it: "
+        "aws logs tail log-group-operator --since 1d --log-stream-names operator/pm/0123456789abcdef",
         "the task is pending",
         "comparing",
         "two rows differ",

@@ -33,7 +33,7 @@ class TaskLog:
     @property
     def command(self) -> str:
         """The command that shows it."""
-        return f"aws logs tail {self.group} --log-stream-names {self.stream}"
+        return f"aws logs tail {self.group} --since 1d --log-stream-names {self.stream}"
 
     def read(self) -> Iterator[str]:
         """What was written since the last call; nothing while the container has not begun or once the log is gone."""

@@ -162,8 +162,8 @@ class ReplicationTask:
             if state.failed_loading:
                 raise PersonNeededError(
                     f"task {state.identifier} failed during its full load ({state.message or 'no reason given'}): "
-                    "resuming could copy nothing. Correct the cause, empty the target's tables and start the task "
-                    "with `aws dms start-replication-task --start-replication-task-type reload-target`, then run again"
+                    "resuming could copy nothing. Correct the cause, then load the target anew (docs/runbook.md: "
+                    "drop the target's replicated tables, run this again)"
                 )
             self._start("resume-processing" if state.ran_before else "start-replication")
         self._wait_running()

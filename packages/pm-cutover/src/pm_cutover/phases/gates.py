@@ -12,18 +12,21 @@ def firing_alarms(run: Run) -> tuple[Alarm, ...]:
     nothing about the move.
 
     Raises:
-        RefusedError: One does not exist: it would never fire.
+        RefusedError: One does not exist, or a task that runs has none: it would never fire.
     """
     replication = run.deployment.replication()
-    running = {
-        task.arn.rpartition(":")[2]
-        for task in (replication.load, replication.forward, replication.reverse)
-        if task.state().running
-    }
+    tasks = {"load": replication.load, "forward": replication.forward, "reverse": replication.reverse}
+    running = {task.arn.rpartition(":")[2]: name for name, task in tasks.items() if task.state().running}
     names = run.deployment.alarm_names()
     alarms = run.deployment.cloudwatch().alarms(names)
     if missing := sorted(set(names) - {alarm.name for alarm in alarms}):
         raise RefusedError(
             f"no alarm {', '.join(missing)}: deploy the observability stacks, nothing is moved unwatched"
         )
-    return tuple(alarm for alarm in alarms if alarm.firing and (not alarm.tasks or alarm.tasks & running))
+    watched = frozenset[str]().union(*(alarm.tasks for alarm in alarms))
+    if unwatched := sorted(name for task, name in running.items() if task not in watched):
+        raise RefusedError(
+            f"no lag alarm watches the task {', '.join(unwatched)}, which runs (the replication stack was made anew?): "
+            "deploy the target's observability stack again, nothing is moved unwatched"
+        )
+    return tuple(alarm for alarm in alarms if alarm.firing and (not alarm.tasks or alarm.tasks & running.keys()))

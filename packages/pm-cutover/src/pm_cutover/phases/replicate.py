@@ -101,8 +101,8 @@ def _wait_loaded(run: Run, replication: DmsReplication) -> tuple[TableLoad, ...]
         failed = [f"{load.table} ({load.state})" for load in loads if load.failed]
         if failed:
             raise RefusedError(
-                f"DMS gave up on {', '.join(failed)}: see the task's log, correct the cause and reload the table with "
-                "`aws dms reload-tables`, then run again"
+                f"DMS gave up on {', '.join(failed)}: see the task's log, correct the cause, then load the target anew "
+                "(docs/runbook.md: stop the task, drop the target's replicated tables, run this again)"
             )
         if len(loads) == len(tables) and all(load.done for load in loads):
             run.progress.step(f"full load done: {sum(load.rows for load in loads):,} rows")
