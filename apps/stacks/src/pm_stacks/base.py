@@ -35,7 +35,7 @@ class TierStack(cdk.Stack):
         self.tier: Tier = tier
         self.environment_name: Environment = environment
         self.settings = settings
-        self.build = build_of(entry.package)
+        self.build = build_of(*entry.packages)
         wanted = tags(settings, environment)
         super().__init__(
             app,

@@ -27,6 +27,8 @@ _PACKAGES = {
     "zone": "pm-traffic",
     "certificate": "pm-traffic",
 }
+# What a tier takes from another tier's package beside its own.
+_BORROWED: dict[Tier, tuple[str, ...]] = {"audit": ("pm-observability",), "observability": ("pm-data",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,11 @@ class StackEntry:
     def package(self) -> str:
         """The package that it is made from."""
         return _PACKAGES.get(self.tier, f"pm-{self.tier}")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Every tier's package that decides what its template says, its own first."""
+        return (self.package, *_BORROWED.get(self.tier, ()))
 
     def name(self, suffix: str) -> str:
         """CloudFormation's name for it."""
