@@ -111,10 +111,12 @@ async def _with_errors_answered(request: web.Request, handler: Handler) -> web.S
     except NotAllowedError as error:
         return _json(422, {"error": str(error)})
     except (NoWriterError, psycopg.OperationalError) as error:
+        why = "no database takes writes now"
         if not isinstance(error, NoWriterError):
             # Out of memory or disk, a timeout, a conflict that did not end: not the request's fault, and rolled back.
-            logger.warning("the database could not", sqlstate=error.sqlstate)
-        answer = _json(503, {"error": "no database takes writes now: repeat with the same idempotency key"})
+            why = "the database could not carry it out"
+            logger.warning(why, sqlstate=error.sqlstate)
+        answer = _json(503, {"error": f"{why}: repeat with the same idempotency key"})
         answer.headers[hdrs.RETRY_AFTER] = "1"
         return answer
     except web.HTTPException as error:
