@@ -130,6 +130,28 @@ def test_a_release_that_fails_half_way_leaves_everything_as_it_was(
     small.release("pm-base", "patch")
 
 
+def test_a_release_that_is_killed_before_its_tag_goes_on_there(
+    small: SmallWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(root: Path, *arguments: str) -> str:
+        if arguments[0] == "tag" and "--annotate" in arguments:
+            raise KeyboardInterrupt
+        return git(root, *arguments)
+
+    monkeypatch.setattr("pm_delivery.release.run.git", killed)
+    with pytest.raises(KeyboardInterrupt):
+        small.release("pm-base", "first")
+    monkeypatch.undo()
+    head, _, tags = small.state()
+    assert tags == ""
+    small.release("pm-base", "first", dry_run=True)
+    assert "interrupted after its commit, before its tag" in capsys.readouterr().out
+    assert small.state() == (head, "", "")
+    small.release("pm-base", "first")
+    assert small.state() == (head, "", "pm-base-v0.1.0")
+    assert (small.index / "pm_base-0.1.0-py3-none-any.whl").exists()
+
+
 def test_the_same_commit_gives_the_same_bytes(small: SmallWorkspace, tmp_path: Path) -> None:
     small.release("pm-base", "first")
     released = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in small.index.iterdir()}

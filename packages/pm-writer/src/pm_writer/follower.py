@@ -55,9 +55,8 @@ class Probe:
         self._connection: CandidateConnection | None = None
         self._reading: asyncio.Task[Reading] | None = None
         self._failed_at = float("-inf")
-        self._failure = UNKNOWN
         self.last = UNKNOWN
-        """What it said last, in a reading that has ended."""
+        """What the last reading said that has ended."""
 
     def start(self) -> "asyncio.Task[Reading]":
         """The reading under way, or a new one."""
@@ -74,12 +73,11 @@ class Probe:
             await self._connection.close()
 
     async def _read(self) -> Reading:
-        self.last = await self._asked()
+        if time.monotonic() - self._failed_at >= RECONNECT_AFTER_SECONDS:
+            self.last = await self._ask()
         return self.last
 
-    async def _asked(self) -> Reading:
-        if time.monotonic() - self._failed_at < RECONNECT_AFTER_SECONDS:
-            return self._failure
+    async def _ask(self) -> Reading:
         try:
             async with asyncio.timeout(LOST_AFTER_SECONDS):
                 if self._connection is None:
@@ -91,15 +89,14 @@ class Probe:
             return Reading(state=State.UNFENCED)
         except Exception as error:
             reason = " ".join(str(error).split()) or repr(error)
-            if not isinstance(error, _EXPECTED) and reason != self._failure.reason:
+            if not isinstance(error, _EXPECTED) and reason != self.last.reason:
                 # A defect, of a provider most likely. It must not end the reading of the other candidates.
                 logger.exception("candidate %s cannot be read", self.name)
             self._failed_at = time.monotonic()
-            self._failure = Reading(state=State.UNREACHABLE, reason=reason)
             connection, self._connection = self._connection, None
             if connection is not None:
                 await connection.close()
-            return self._failure
+            return Reading(state=State.UNREACHABLE, reason=reason)
 
 
 class Follower:
@@ -193,14 +190,14 @@ class Follower:
         """
         self.refreshes += 1
         readings = dict.fromkeys(self._readings, UNKNOWN)
-        names = {probe.start(): probe.name for probe in self._probes}
-        pending = set(names)
+        probes = {probe.start(): probe for probe in self._probes}
+        pending = set(probes)
         deadline = time.monotonic() + READ_SECONDS
         choice: WriterView | None = None
         confirmed = False
         while pending and (left := deadline - time.monotonic()) > 0:
             done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            readings.update((names[task], task.result()) for task in done)
+            readings.update((probes[task].name, task.result()) for task in done)
             choice = choose(list(readings.items()))
             if choice is not None and choice.epoch is not None:
                 if self._is_newer(choice):
@@ -208,8 +205,7 @@ class Follower:
                 elif choice == self.writer and not confirmed:
                     confirmed, deadline = True, min(deadline, time.monotonic() + CONFIRMED_SECONDS)
         silent = Reading(state=State.UNREACHABLE, reason=f"no answer within {READ_SECONDS:g} s")
-        last = {probe.name: probe.last for probe in self._probes}
-        readings.update((names[task], last[names[task]] if confirmed else silent) for task in pending)
+        readings.update((probes[task].name, probes[task].last if confirmed else silent) for task in pending)
         self._note({name: reading for name, reading in readings.items() if reading is not UNKNOWN})
         return choice
 

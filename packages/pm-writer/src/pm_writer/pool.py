@@ -110,12 +110,16 @@ class WriterPool:
     async def __aenter__(self) -> Self:
         """Connect to all candidates. Those that are down are tried again later; they do not hinder the start."""
         self._follower.start()
-        for pool in self._pools.values():
-            await pool.open()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                await self._follower.news()
-                await self._filled()
+        try:
+            for pool in self._pools.values():
+                await pool.open()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_SECONDS):
+                    await self._follower.news()
+                    await self._filled()
+        except BaseException:
+            await self._close()
+            raise
         self._keeper = asyncio.create_task(self._keep_warm(), name="pm-writer-keeper")
         return self
 
@@ -123,6 +127,9 @@ class WriterPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close every connection. Work still running is given up."""
+        await self._close()
+
+    async def _close(self) -> None:
         for task in (*self._running, *filter(None, [self._keeper])):
             task.cancel()
         try:

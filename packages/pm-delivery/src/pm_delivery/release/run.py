@@ -8,9 +8,10 @@ from pathlib import Path
 from pm_delivery.errors import DeliveryError, RefusedError
 from pm_delivery.release import changelog, contracts
 from pm_delivery.release.build import build_at
-from pm_delivery.release.git import git, scratch_checkout
-from pm_delivery.release.plan import Bump, Plan, make_plan
+from pm_delivery.release.git import git, scratch_checkout, tag_exists
+from pm_delivery.release.plan import Bump, Plan, make_plan, tag_of
 from pm_delivery.release.versions import raise_version
+from pm_delivery.workspace import Member, Workspace
 from pm_postgres import kill_session, spawn
 
 _TEST_SECONDS = 3600
@@ -20,7 +21,7 @@ def release(root: Path, package: str, bump: Bump, *, output: Path, dry_run: bool
     """Release one package.
 
     The commit is made in a checkout of its own, so that a release that is killed, or refused half-way, leaves the
-    branch and the working tree as they were.
+    branch and the working tree as they were. One that was killed between commit and tag goes on with the tag.
 
     Args:
         root: The repository.
@@ -34,6 +35,12 @@ def release(root: Path, package: str, bump: Bump, *, output: Path, dry_run: bool
         RefusedError: Something speaks against it; all of it is printed with the plan.
         DeliveryError: A tool failed.
     """
+    member = Workspace.read(root).member(package)
+    if _lacks_tag(root, member):
+        print(f"the release of {package} {member.version} was interrupted after its commit, before its tag")
+        if not dry_run:
+            _tag_and_build(root, member, member.version, "HEAD", output)
+        return
     plan = make_plan(root, package, bump)
     print(plan.text)
     if plan.problems:
@@ -45,11 +52,27 @@ def release(root: Path, package: str, bump: Bump, *, output: Path, dry_run: bool
         _test(root, package)
     commit = _commit(root, plan)
     git(root, "merge", "--quiet", "--ff-only", commit)
-    git(root, "tag", "--annotate", "--message", f"{package} {plan.version}", plan.tag, commit)
-    print(f"committed {commit[:12]} and tagged {plan.tag}")
-    for name, digest in build_at(root, plan.tag, package, output).items():
+    _tag_and_build(root, member, plan.version, commit, output)
+
+
+def _lacks_tag(root: Path, member: Member) -> bool:
+    """Whether HEAD is the commit of a release whose tag was never made."""
+    return git(root, "log", "-1", "--format=%s") == _subject(member, member.version) and not tag_exists(
+        root, tag_of(member.name, member.version)
+    )
+
+
+def _tag_and_build(root: Path, member: Member, version: str, revision: str, output: Path) -> None:
+    tag = tag_of(member.name, version)
+    git(root, "tag", "--annotate", "--message", f"{member.name} {version}", tag, revision)
+    print(f"committed {git(root, 'rev-parse', '--short', revision)} and tagged {tag}")
+    for name, digest in build_at(root, tag, member.name, output).items():
         print(f"{digest}  {output / name}")
-    print(f"next: `git push origin HEAD {plan.tag}`, and put the files into your index")
+    print(f"next: `git push origin HEAD {tag}`, and put the files into your index")
+
+
+def _subject(member: Member, version: str) -> str:
+    return f"Release {member.name} {version}"
 
 
 def _test(root: Path, package: str) -> None:
@@ -78,5 +101,5 @@ def _commit(root: Path, plan: Plan) -> str:
         if member.name == contracts.PACKAGE:
             contracts.write(tree, member.path)
         git(tree, "add", "--all")
-        git(tree, "commit", "--quiet", "--message", f"Release {member.name} {plan.version}")
+        git(tree, "commit", "--quiet", "--message", _subject(member, plan.version))
         return git(tree, "rev-parse", "HEAD")
